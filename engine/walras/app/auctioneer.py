@@ -1,0 +1,319 @@
+"""The auctioneer: one batch after another on a clock.
+
+    open ── interval ── seal ── ask all nodes at once ── deadline or all answered ── close ── award
+    ── settle
+
+Opening and sealing are commits of their own. All the rest, from the first bid's record to the
+settlement, is one commit: a crash before it leaves a sealed batch, which the next start voids; a
+crash after it leaves a settled one. There is nothing in between.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from walras.api.v1 import solver_service_pb2
+from walras.app.report import AuctionReport, solver_reports
+from walras.app.sequencer import Command, Sequencer, Transaction
+from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.core.errors import InvalidInput, Reason, SolverFault
+from walras.fleet.nodes import Node
+from walras.fleet.registry import Fleet
+from walras.protocol.problem import Rules
+from walras.protocol.records import Awarded, Opened, RulesSet, Settled, SolverKey, Voided
+from walras.protocol.trade import encode_intent, encode_problem
+from walras.protocol.values import encode_balances, encode_rules, encode_venues
+from walras.store.commit import AuctionRow, Outcome, RequestKey
+
+log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_WAITING = 256
+"""Withdrawals and market updates that may wait for a batch to end."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time spent inside towards `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class Auctioneer:
+    """Runs batches through the sequencer.
+
+    Args:
+        sequencer: the single writer.
+        fleet: whom to ask.
+        clock: milliseconds since the epoch.
+        interval_ms: a batch gathers intents at least this long.
+        solve_ms: solvers have this long.
+        rules: from the next batch on.
+        next_id: the next auction's.
+    """
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        fleet: Fleet,
+        clock: Callable[[], int],
+        *,
+        interval_ms: int,
+        solve_ms: int,
+        rules: Rules,
+        next_id: int,
+    ) -> None:
+        self._sequencer = sequencer
+        self._fleet = fleet
+        self._clock = clock
+        self._interval_ms = interval_ms
+        self._solve_ms = solve_ms
+        self._rules = rules
+        self._next_id = next_id
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
+        self._between = asyncio.Lock()
+        self._waiting = 0
+        self.sealed: SealedBatch | None = None
+        self.on_auction: list[Callable[[AuctionReport], None]] = []
+
+    async def serve(self) -> None:
+        """Run batches until cancelled."""
+        while True:
+            batch = await self.open()
+            # Nothing wakes a batch but time: an intent may also become eligible by itself.
+            while (report := await self.settle(batch)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(max(self._interval_ms, 50) / 1000)
+            log.info(
+                "auction",
+                id=report.auction_id,
+                state=report.state,
+                intents=report.intents,
+                filled=report.filled,
+                bids=report.bids,
+                score=report.score,
+            )
+
+    async def open(self) -> OpenBatch:
+        """Open the next batch."""
+
+        def command(tx: Transaction) -> OpenBatch:
+            if tx.state.rules != self._rules:
+                record = RulesSet(self._rules)
+                tx.record(record)
+                tx.state.set_rules(record)
+            opened = Opened(
+                self._next_id,
+                sha256(encode_rules(tx.state.rules)).digest(),
+                tx.now_ms,
+                tx.now_ms + self._interval_ms,
+            )
+            tx.record(opened)
+            report = AuctionReport(opened.auction_id, "open", opened.opened_ms)
+            tx.auction(opened.auction_id, AuctionRow("open", report.to_json()))
+            return OpenBatch(opened)
+
+        outcome = await self._sequencer.run(command)
+        assert isinstance(outcome.value, OpenBatch)
+        self._next_id += 1
+        return outcome.value
+
+    async def settle(self, batch: OpenBatch) -> AuctionReport | None:
+        """Wait for the batch's time, then run it; None if it has nothing to decide yet."""
+        wait = batch.opened.seal_after_ms - self._clock()
+        if wait > 0:
+            await asyncio.sleep(wait / 1000)
+        watch = Stopwatch()
+        faults = self._fleet.faults()
+        async with self._between:
+            nodes = self._fleet.ready()
+            with watch.phase("seal"):
+                outcome = await self._sequencer.run(lambda tx: self._seal(tx, batch, nodes))
+            if outcome.value is None:
+                return None
+            assert isinstance(outcome.value, SealedBatch)
+            sealed = self.sealed = outcome.value
+            try:
+                bids = await self._collect(sealed, nodes, faults, watch)
+                with watch.phase("select"):
+                    closed = sealed.close(bid for bid, _ in bids)
+                    closing = self._sequencer.seal(closed.record())
+                    awarded = await self._start(closed.award, sha256(closing).digest())
+                with watch.phase("settle"):
+                    report = await self._commit(
+                        batch, closed, [data for _, data in bids], closing, awarded, faults, watch
+                    )
+            finally:
+                self.sealed = None
+        for listener in self.on_auction:
+            listener(report)
+        return report
+
+    async def between_batches(self, command: Command, request: RequestKey | None) -> Outcome:
+        """Run a command that may not fall between a batch's sealing and its end.
+
+        Raises:
+            InvalidInput: QUEUE_FULL if too many wait already, or as `Sequencer.run`.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise InvalidInput(
+                Reason.QUEUE_FULL,
+                f"{MAX_WAITING} requests wait for the batch to end",
+                hint="try again after the batch",
+            )
+        self._waiting += 1
+        try:
+            async with self._between:
+                return await self._sequencer.run(command, request)
+        finally:
+            self._waiting -= 1
+
+    def _seal(self, tx: Transaction, batch: OpenBatch, nodes: Sequence[Node]) -> SealedBatch | None:
+        problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
+        if not problem.intents and not tx.state.has_expired(tx.now_ms):
+            return None
+        body = encode_problem(problem)
+        digest = tx.blob(body)
+        deadline = tx.now_ms + self._solve_ms
+        asked = [SolverKey(node.name, node.public_key) for node in nodes if problem.intents]
+        sealed = batch.seal(problem, digest, asked, deadline)
+        tx.record(sealed.record())
+        tx.state.expire(tx.now_ms)
+        report = AuctionReport(
+            sealed.auction_id,
+            "sealed",
+            batch.opened.opened_ms,
+            problem.sealed_ms,
+            digest.hex(),
+            intents=len(problem.intents),
+        )
+        tx.auction(sealed.auction_id, AuctionRow("sealed", report.to_json()))
+        return sealed
+
+    async def void(self, auction_id: int, reason: Reason) -> None:
+        """End a batch that an earlier run left open or sealed."""
+
+        def command(tx: Transaction) -> None:
+            tx.record(Voided(auction_id, reason.value))
+            tx.state.release()
+            report = AuctionReport(auction_id, "voided", 0, void_reason=reason.value)
+            tx.auction(auction_id, AuctionRow("voided", report.to_json()))
+
+        await self._sequencer.run(command)
+
+    def _start(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+    async def _collect(
+        self,
+        sealed: SealedBatch,
+        nodes: Sequence[Node],
+        faults: dict[str, SolverFault],
+        watch: Stopwatch,
+    ) -> list[tuple[ReceivedBid, bytes]]:
+        """What all nodes answer until the deadline, checked and scored, with the bytes as they
+        came.
+        """
+        if not sealed.solvers:
+            return []
+        request = solver_service_pb2.SolveRequest(
+            problem=encode_problem(sealed.problem),
+            intents=[encode_intent(entry.intent) for entry in sealed.problem.intents.values()],
+            budget_ms=max(1, sealed.deadline_ms - self._clock()),
+        )
+        # Reading and checking are apart: a dear check must not keep a bid waiting past the
+        # deadline.
+        checks: list[asyncio.Future[ReceivedBid]] = []
+        envelopes: list[bytes] = []
+
+        async def ask(node: Node) -> None:
+            seconds = max(0.001, (sealed.deadline_ms - self._clock()) / 1000)
+            try:
+                async for data in node.solve(request, seconds, sealed.problem.rules.max_bids):
+                    envelopes.append(data)
+                    checks.append(
+                        self._start(sealed.evaluate, data, node.public_key, self._clock())
+                    )
+            except SolverFault as fault:
+                log.warning("solver fault", node=node.name, reason=fault.reason, why=str(fault))
+                faults[node.name] = fault
+
+        with watch.phase("solve"):
+            async with asyncio.TaskGroup() as group:
+                for node in nodes:
+                    group.create_task(ask(node))
+        with watch.phase("check"):
+            return list(zip(await asyncio.gather(*checks), envelopes, strict=True))
+
+    async def _commit(
+        self,
+        batch: OpenBatch,
+        closed: ClosedBatch,
+        envelopes: Sequence[bytes],
+        closing: bytes,
+        awarded: AwardedBatch,
+        faults: dict[str, SolverFault],
+        watch: Stopwatch,
+    ) -> AuctionReport:
+        sealed = closed.sealed
+        number = sealed.auction_id
+
+        def command(tx: Transaction) -> AuctionReport:
+            for bid in closed.bids:
+                tx.record(bid.received(number))
+                rejection = bid.rejected(number)
+                if rejection is not None:
+                    tx.record(rejection)
+            for data in envelopes:
+                tx.blob(data)
+            tx.append(closing)
+            bundle = tx.blob(tx.seal(awarded.bundle()))
+            tx.record(Awarded(number, bundle))
+            touched = tx.state.settle(awarded.award.winners)
+            balances = tx.blob(encode_balances(touched.balances))
+            venues = tx.blob(encode_venues(touched.venues))
+            tx.record(Settled(number, bundle, balances, venues))
+            tx.state.release()
+            report = AuctionReport(
+                number,
+                "settled",
+                batch.opened.opened_ms,
+                sealed.problem.sealed_ms,
+                sealed.digest.hex(),
+                bundle.hex(),
+                intents=len(sealed.problem.intents),
+                filled=sum(len(bid.fills) for bid in awarded.award.winners),
+                bids=len(closed.bids),
+                rejected=sum(bid.rejected(number) is not None for bid in closed.bids),
+                winners=len(awarded.award.winners),
+                score=awarded.award.score,
+                solvers=solver_reports(sealed, closed, awarded, faults),
+                seconds=watch.seconds,
+            )
+            tx.auction(number, AuctionRow("settled", report.to_json()))
+            return report
+
+        outcome = await self._sequencer.run(command)
+        assert isinstance(outcome.value, AuctionReport)
+        return outcome.value

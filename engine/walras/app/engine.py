@@ -1,0 +1,167 @@
+"""The engine: store, sequencer, fleet and auctioneer, wired together.
+
+    async with run_engine(config) as engine: …
+
+Everything here runs in one task group: what fails for good stops the whole engine, and a restart
+    finds the state as the last commit left it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from walras.app.auctioneer import Auctioneer
+from walras.app.config import Config
+from walras.app.sequencer import Sequencer, Transaction
+from walras.audit.keys import Signer
+from walras.audit.note import NoteKey, format_vkey
+from walras.core.errors import InvalidInput, Reason
+from walras.fleet.registry import Fleet
+from walras.protocol.records import Genesis, RulesSet
+from walras.sdk.keys import read_or_write_key
+from walras.store.database import Store, lock_folder, open_store
+from walras.store.load import load
+
+log = structlog.get_logger()
+
+REMEMBER_REQUESTS_MS = 24 * 3_600_000
+FORGET_EVERY_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine's parts.
+
+    Attributes:
+        config: what it was told.
+        store: the database.
+        sequencer: the single writer.
+        fleet: the solver nodes.
+        auctioneer: runs the batches.
+        operator: the key made for the operator in the data folder; None where others were
+            configured.
+        verifier_key: of the log, as a C2SP note key.
+    """
+
+    config: Config
+    store: Store
+    sequencer: Sequencer
+    fleet: Fleet
+    auctioneer: Auctioneer
+    operator: Signer | None
+    verifier_key: str
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def run_engine(
+    config: Config, clock: Callable[[], int] = wall_clock
+) -> AsyncIterator[Engine]:
+    """An engine on `config.data`, recovered from whatever an earlier run left there.
+
+    The auctions are run by whoever holds it: `engine.auctioneer.serve()`, or batch by batch.
+    """
+    folder_lock = lock_folder(config.data)
+    try:
+        signer = read_or_write_key(config.engine_key or config.data / "engine.key")
+        operator = None
+        if not config.operators:
+            operator = read_or_write_key(config.operator_key or config.data / "operator.key")
+        store = await open_store(config.data)
+        try:
+            async with _run(config, clock, store, signer, operator) as engine:
+                yield engine
+        finally:
+            await store.close()
+    finally:
+        folder_lock.close()
+
+
+@asynccontextmanager
+async def _run(
+    config: Config,
+    clock: Callable[[], int],
+    store: Store,
+    signer: Signer,
+    operator: Signer | None,
+) -> AsyncIterator[Engine]:
+    loaded = await load(store)
+    sequencer = Sequencer(loaded.state, loaded.tree, loaded.checkpoint, store, signer, clock)
+    fleet = Fleet(config.nodes())
+    last_id, last_state = loaded.auction or (0, "settled")
+    auctioneer = Auctioneer(
+        sequencer,
+        fleet,
+        clock,
+        interval_ms=config.interval_ms,
+        solve_ms=config.solve_ms,
+        rules=config.rules.value(),
+        next_id=last_id + 1,
+    )
+    operators = tuple(bytes.fromhex(key) for key in config.operators)
+    if operator is not None:
+        operators = (operator.public_key,)
+    genesis = Genesis(config.domain, signer.public_key, operators)
+    engine = Engine(
+        config,
+        store,
+        sequencer,
+        fleet,
+        auctioneer,
+        operator,
+        format_vkey(NoteKey(config.domain, signer.public_key)),
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(sequencer.serve())]
+        try:
+            await _begin(sequencer, genesis, config)
+            if last_state in {"open", "sealed"}:
+                log.warning("voiding the batch that an earlier run left", auction_id=last_id)
+                await auctioneer.void(last_id, Reason.BATCH_INTERRUPTED)
+            tasks.append(group.create_task(fleet.serve()))
+            tasks.append(group.create_task(_forget(store, clock)))
+            yield engine
+        finally:
+            for task in reversed(tasks):
+                task.cancel()
+
+
+async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None:
+    """Write the first records of a new log, or see that an old one is this engine's.
+
+    Raises:
+        InvalidInput: CONFIG_INVALID if the log was begun under another domain, key or operators.
+    """
+    present = sequencer.state.genesis
+    if present is not None:
+        for name in ("domain", "engine", "operators"):
+            if getattr(present, name) != getattr(genesis, name):
+                raise InvalidInput(
+                    Reason.CONFIG_INVALID,
+                    f"the log in {config.data} was begun with another {name}",
+                    hint="restore the configuration or the key file, or choose another data folder",
+                )
+        return
+
+    def command(tx: Transaction) -> None:
+        rules = RulesSet(config.rules.value())
+        tx.state.begin(genesis)
+        tx.record(genesis)
+        tx.state.set_rules(rules)
+        tx.record(rules)
+
+    await sequencer.run(command)
+
+
+async def _forget(store: Store, clock: Callable[[], int]) -> None:
+    while True:
+        await store.forget_requests(clock() - REMEMBER_REQUESTS_MS)
+        await asyncio.sleep(FORGET_EVERY_SECONDS)

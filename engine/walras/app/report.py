@@ -1,0 +1,94 @@
+"""What people are told of an auction."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from walras.auction.batch import AwardedBatch, ClosedBatch, SealedBatch
+from walras.auction.candidates import ScoredBid
+from walras.core.errors import SolverFault
+
+
+@dataclass(frozen=True, slots=True)
+class SolverReport:
+    """How one node did.
+
+    Attributes:
+        name, public_key: of the node, the key in hexadecimal.
+        bids, rejected, winners: how many.
+        score: of its winning bids.
+        reward: in score units.
+        fault: how it failed, if it did.
+    """
+
+    name: str
+    public_key: str
+    bids: int = 0
+    rejected: int = 0
+    winners: int = 0
+    score: int = 0
+    reward: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuctionReport:
+    """One auction. Digests are hexadecimal, empty where there is nothing yet; `seconds` is by
+    phase.
+    """
+
+    auction_id: int
+    state: str
+    opened_ms: int
+    sealed_ms: int = 0
+    problem_digest: str = ""
+    bundle_digest: str = ""
+    intents: int = 0
+    filled: int = 0
+    bids: int = 0
+    rejected: int = 0
+    winners: int = 0
+    score: int = 0
+    void_reason: str = ""
+    solvers: tuple[SolverReport, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As it is stored."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "AuctionReport":
+        """As it was stored."""
+        data = json.loads(text)
+        data["solvers"] = tuple(SolverReport(**solver) for solver in data["solvers"])
+        return cls(**data)
+
+
+def solver_reports(
+    sealed: SealedBatch,
+    closed: ClosedBatch,
+    awarded: AwardedBatch,
+    faults: Mapping[str, SolverFault],
+) -> tuple[SolverReport, ...]:
+    """How every asked node did, and every one that could not be asked."""
+    failed = {name: f"{fault.reason}: {fault.message}" for name, fault in faults.items()}
+    rewards = {reward.solver: reward.amount for reward in awarded.award.rewards}
+    reports = []
+    for key, name in sealed.solvers.items():
+        own = [bid for bid in closed.bids if bid.solver == key]
+        won = [bid for bid in awarded.award.winners if bid.bid.solver == key]
+        reports.append(
+            SolverReport(
+                name=name,
+                public_key=key.hex(),
+                bids=len(own),
+                rejected=sum(not isinstance(bid.outcome, ScoredBid) for bid in own),
+                winners=len(won),
+                score=sum(bid.score for bid in won),
+                reward=rewards.get(key, 0),
+                fault=failed.pop(name, ""),
+            )
+        )
+    reports += [SolverReport(name, "", fault=fault) for name, fault in failed.items()]
+    return tuple(sorted(reports, key=lambda report: report.name))

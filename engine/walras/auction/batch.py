@@ -1,0 +1,210 @@
+"""A batch in its states, as types: what a batch cannot do yet, it has no method for.
+
+    Open ─seal→ SealedBatch ─close→ ClosedBatch ─award→ AwardedBatch
+
+The engine walks through them as it runs an auction, and an auditor as it replays one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from walras.auction.award import Award, award
+from walras.auction.candidates import ScoredBid
+from walras.auction.validity import score_bid
+from walras.audit import envelope
+from walras.core.bids import Bundle, Winner
+from walras.core.errors import BidRejected, Reason, WalrasError
+from walras.market.kinds import AnyVenue
+from walras.protocol.problem import Problem
+from walras.protocol.records import (
+    BidReceived,
+    BidRejectedRecord,
+    Closed,
+    Kind,
+    Opened,
+    Sealed,
+    SolverKey,
+)
+from walras.protocol.trade import decode_bid
+from walras.protocol.values import encode_venues
+
+MAX_BID_BYTES = 8 << 20
+"""A longer answer of a node is its fault, not a bid."""
+
+MAX_DETAIL = 256
+"""Characters of a rejection's detail that are logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBid:
+    """A bid that came in before the deadline, and what it is worth.
+
+    Attributes:
+        digest: SHA-256 of the bytes that came in.
+        solver: the key of the node that sent it.
+        received_ms: when.
+        outcome: the valid bid, or the rule it breaks.
+    """
+
+    digest: bytes
+    solver: bytes
+    received_ms: int
+    outcome: ScoredBid | WalrasError
+
+    def received(self, auction_id: int) -> BidReceived:
+        """The record that it came in."""
+        return BidReceived(auction_id, self.digest, self.solver, self.received_ms)
+
+    def rejected(self, auction_id: int) -> BidRejectedRecord | None:
+        """The record of its rejection; None for a valid bid."""
+        if isinstance(self.outcome, ScoredBid):
+            return None
+        details = tuple(
+            (name, value[:MAX_DETAIL]) for name, value in sorted(self.outcome.fields.items())
+        )
+        return BidRejectedRecord(auction_id, self.digest, self.outcome.reason.value, details)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch that gathers intents."""
+
+    opened: Opened
+
+    def seal(
+        self, problem: Problem, digest: bytes, solvers: Iterable[SolverKey], deadline_ms: int
+    ) -> "SealedBatch":
+        """Freeze it; `digest` is the SHA-256 of the problem's bytes."""
+        keys = {solver.public_key: solver.name for solver in solvers}
+        return SealedBatch(self.opened.auction_id, problem, digest, keys, deadline_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    """A frozen problem that is out for bids; `solvers` maps the key of who was asked to
+    its name.
+    """
+
+    auction_id: int
+    problem: Problem
+    digest: bytes
+    solvers: Mapping[bytes, str]
+    deadline_ms: int
+
+    def record(self) -> Sealed:
+        """The record that it was sealed."""
+        return Sealed(
+            self.auction_id,
+            self.digest,
+            self.problem.sealed_ms,
+            self.deadline_ms,
+            tuple(SolverKey(name, key) for key, name in sorted(self.solvers.items())),
+        )
+
+    def evaluate(self, data: bytes, solver: bytes, received_ms: int) -> ReceivedBid:
+        """What a node's bytes are worth. Never raises for what they hold."""
+        digest = sha256(data).digest()
+        outcome: ScoredBid | WalrasError
+        try:
+            outcome = self._score(data, digest, solver)
+        except WalrasError as error:
+            outcome = error
+        return ReceivedBid(digest, solver, received_ms, outcome)
+
+    def _score(self, data: bytes, digest: bytes, solver: bytes) -> ScoredBid:
+        signed = envelope.decode(data, MAX_BID_BYTES)
+        kind = Kind.BID.payload_type
+        if signed.payload_type != kind:
+            raise BidRejected(Reason.PAYLOAD_TYPE_WRONG, "the envelope does not hold a bid")
+        if signed.signer != solver or solver not in self.solvers:
+            raise BidRejected(
+                Reason.SOLVER_MISMATCH,
+                "the bid is signed by another key than its node's",
+                signer=signed.signer.hex(),
+                expected=solver.hex(),
+            )
+        envelope.verify_envelope(signed)
+        bid = decode_bid(signed.body)
+        if bid.solver != solver:
+            raise BidRejected(
+                Reason.SOLVER_MISMATCH,
+                "the bid names another solver than its signer",
+                solver=bid.solver.hex(),
+                expected=solver.hex(),
+            )
+        bid_id = envelope.record_id(kind, signed.body)
+        return score_bid(self.problem, self.digest, bid, bid_id=bid_id, bid_digest=digest)
+
+    def close(self, bids: Iterable[ReceivedBid]) -> "ClosedBatch":
+        """End the bidding. Repeated bids, and those above a solver's number, are rejected here."""
+        kept: list[ReceivedBid] = []
+        ids: set[bytes] = set()
+        counts: dict[bytes, int] = {}
+        for bid in bids:
+            counts[bid.solver] = counts.get(bid.solver, 0) + 1
+            outcome = bid.outcome
+            if counts[bid.solver] > self.problem.rules.max_bids:
+                limit = self.problem.rules.max_bids
+                outcome = BidRejected(
+                    Reason.BID_LIMIT, f"a solver may send {limit} bids", limit=limit
+                )
+            elif isinstance(outcome, ScoredBid):
+                if outcome.id in ids:
+                    outcome = BidRejected(
+                        Reason.BID_DUPLICATE, "the same bid came before", bid_id=outcome.id.hex()
+                    )
+                else:
+                    ids.add(outcome.id)
+            kept.append(ReceivedBid(bid.digest, bid.solver, bid.received_ms, outcome))
+        return ClosedBatch(self, tuple(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBatch:
+    """All bids are in, in the order of the log."""
+
+    sealed: SealedBatch
+    bids: tuple[ReceivedBid, ...]
+
+    def record(self) -> Closed:
+        """The record that it was closed; its envelope's SHA-256 seeds the ties."""
+        digests = sorted(bid.digest for bid in self.bids)
+        return Closed(
+            self.sealed.auction_id,
+            self.sealed.digest,
+            len(self.bids),
+            sha256(b"".join(digests)).digest(),
+        )
+
+    def award(self, seed: bytes) -> "AwardedBatch":
+        """Choose the winners. `seed` is the SHA-256 of the closing record's envelope."""
+        scored = [bid.outcome for bid in self.bids if isinstance(bid.outcome, ScoredBid)]
+        return AwardedBatch(self.sealed, award(self.sealed.problem, scored, seed))
+
+
+@dataclass(frozen=True, slots=True)
+class AwardedBatch:
+    """The winners are known."""
+
+    sealed: SealedBatch
+    award: Award
+
+    def venues(self) -> dict[str, AnyVenue]:
+        """Touched venues as they are after the executions."""
+        return {name: venue for bid in self.award.winners for name, venue in bid.venues.items()}
+
+    def bundle(self) -> Bundle:
+        """What the engine signs."""
+        winners = self.award.winners
+        return Bundle(
+            domain=self.sealed.problem.domain,
+            auction_id=self.sealed.auction_id,
+            problem_digest=self.sealed.digest,
+            winners=tuple(Winner(b.id, b.digest, b.bid.solver, b.score) for b in winners),
+            fills=tuple(fill for b in winners for fill in b.fills),
+            executions=tuple(e for b in winners for e in b.bid.proposal.executions),
+            venues_digest=sha256(encode_venues(self.venues())).digest(),
+            score=self.award.score,
+            rewards=self.award.rewards,
+        )

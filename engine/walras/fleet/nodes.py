@@ -1,0 +1,194 @@
+"""Solver nodes as the engine sees them: dial, describe, ask for bids.
+
+A node that the engine starts itself and one that a stranger runs are dialled alike. Whatever a node
+does wrong ends as a `SolverFault` that costs its own bids.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+
+from walras.api.v1 import solver_service_pb2, solver_service_pb2_grpc
+from walras.auction.batch import MAX_BID_BYTES
+from walras.audit.keys import check_public_key
+from walras.core.errors import InvalidInput, Reason, SolverFault
+from walras.sdk.node import OPTIONS
+
+log = structlog.get_logger()
+
+DESCRIBE_SECONDS = 5.0
+START_SECONDS = 30.0
+STOP_SECONDS = 3.0
+MAX_ANSWER_BYTES = 64 << 20
+"""All bids of one node for one problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A configured node.
+
+    Attributes:
+        name: unique among the engine's nodes.
+        plugin: an installed solver's name or module:Class, to be started here; or empty.
+        address: host:port of a node that somebody runs; or empty.
+        public_key: the key that a remote node must show; empty to take what it shows.
+        key_file: where a node started here keeps its key.
+    """
+
+    name: str
+    plugin: str = ""
+    address: str = ""
+    public_key: bytes = b""
+    key_file: Path | None = None
+
+
+class Node:
+    """One node of the fleet."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.public_key = spec.public_key
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._stub: solver_service_pb2_grpc.SolverServiceAsyncStub | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be asked."""
+        alive = self._process is None or self._process.returncode is None
+        return self._stub is not None and alive
+
+    async def connect(self) -> None:
+        """Start it if it is to be started here, dial it, and see who it is.
+
+        Raises:
+            SolverFault: NODE_CRASHED, NODE_UNREACHABLE, NODE_TIMEOUT or NODE_MALFORMED.
+        """
+        await self.close()
+        address = await self._start() if self.spec.plugin else self.spec.address
+        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        stub = solver_service_pb2_grpc.SolverServiceStub(self._channel)
+        try:
+            answer = await stub.Describe(
+                solver_service_pb2.DescribeRequest(),
+                timeout=DESCRIBE_SECONDS,
+                wait_for_ready=bool(self.spec.plugin),
+            )
+        except grpc.aio.AioRpcError as error:
+            await self.close()
+            raise _fault(self.name, error) from error
+        try:
+            key = check_public_key(answer.public_key)
+        except InvalidInput as error:
+            await self.close()
+            raise SolverFault(
+                Reason.NODE_MALFORMED, f"{self.name} shows an invalid key", node=self.name
+            ) from error
+        if self.spec.public_key and key != self.spec.public_key:
+            await self.close()
+            raise SolverFault(
+                Reason.NODE_MALFORMED,
+                f"{self.name} shows the key {key.hex()}, not the one configured",
+                node=self.name,
+            )
+        self.public_key = key
+        self._stub = stub
+
+    async def solve(
+        self, request: solver_service_pb2.SolveRequest, seconds: float, max_bids: int
+    ) -> AsyncIterator[bytes]:
+        """Its bids, as they come, for at most `seconds`.
+
+        Raises:
+            SolverFault: after the bids that came before the fault.
+        """
+        if self._stub is None:
+            raise SolverFault(Reason.NODE_UNREACHABLE, f"{self.name} is not connected")
+        total = count = 0
+        call = self._stub.Solve(request, timeout=seconds)
+        try:
+            async for answer in call:
+                total += len(answer.bid)
+                count += 1
+                if len(answer.bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
+                    raise SolverFault(
+                        Reason.NODE_MALFORMED, f"{self.name} sends too much", node=self.name
+                    )
+                if count > max_bids:
+                    raise SolverFault(
+                        Reason.BID_LIMIT,
+                        f"{self.name} sends more than {max_bids} bids",
+                        node=self.name,
+                    )
+                yield answer.bid
+        except grpc.aio.AioRpcError as error:
+            fault = _fault(self.name, error)
+            if fault.reason in {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}:
+                await self.close()
+            raise fault from error
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Hang up, and end the process if it was started here."""
+        self._stub = None
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            process, self._process = self._process, None
+            await _end(process)
+
+    async def _start(self) -> str:
+        command = [sys.executable, "-m", "walras.cli.main", "solver", "serve", self.spec.plugin]
+        command += ["--listen", "127.0.0.1:0", "--name", self.name, "--json", "--with-parent"]
+        if self.spec.key_file is not None:
+            command += ["--key", str(self.spec.key_file)]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        self._process = process
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                line = await process.stdout.readline()
+            return str(json.loads(line)["address"])
+        except (TimeoutError, ValueError, KeyError) as error:
+            await self.close()
+            raise SolverFault(
+                Reason.NODE_CRASHED,
+                f"{self.name} ({self.spec.plugin}) did not start",
+                hint=f"try it by itself: walras solver serve {self.spec.plugin}",
+                node=self.name,
+            ) from error
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        # A node with --with-parent ends when its input does.
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _fault(name: str, error: grpc.aio.AioRpcError) -> SolverFault:
+    reason = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: Reason.NODE_TIMEOUT,
+        grpc.StatusCode.UNAVAILABLE: Reason.NODE_UNREACHABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.NODE_FAILED,
+    }.get(error.code(), Reason.NODE_FAILED)
+    detail = (error.details() or "")[:200]
+    return SolverFault(reason, f"{name}: {error.code().name} {detail}", node=name)

@@ -1,0 +1,83 @@
+"""The sealed problem: all that a solver or an auditor needs to know of a batch (protocol §4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from walras.core.intents import Intent
+from walras.market.kinds import AnyVenue
+
+ATOMS_PER_PRICE = 10**18
+"""A reference price is in score units per this many atoms."""
+
+SCORE_LIMIT = 1 << 62
+"""A score or a total of scores at or above this is refused, so that sums fit an int64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The parameters of the auction, logged whenever they change.
+
+    Attributes:
+        collar_bps: a fill's value received is within this many 1/10,000 of its value given.
+        reward_cap: the most a solver is rewarded for one auction, in score units.
+        max_bids: the most bids one solver may send for one auction.
+        max_open_per_owner: the most open intents of one owner.
+        max_open: the most open intents altogether.
+    """
+
+    collar_bps: int = 1_000
+    reward_cap: int = 10**9
+    max_bids: int = 1_024
+    max_open_per_owner: int = 1_000
+    max_open: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A reference price.
+
+    Attributes:
+        amount: score units (10^-9 of the numeraire) per 10^18 atoms, ≥ 1.
+        source: where it comes from, for people; 1 to 64 characters.
+    """
+
+    amount: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """An eligible intent in a problem: `remaining` units of it may still be filled."""
+
+    id: bytes
+    intent: Intent
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One sealed batch.
+
+    Attributes:
+        domain: the engine.
+        auction_id: counts up from 1.
+        sealed_ms: the time against which windows and decays are read.
+        rules: in force for this auction.
+        intents: eligible, by ascending id.
+        balances: (owner, asset) → available atoms, for every asset an eligible intent could give.
+        venues: by id, in ascending order of the id.
+        prices: by asset; an asset without one can be routed through but not traded.
+    """
+
+    domain: str
+    auction_id: int
+    sealed_ms: int
+    rules: Rules
+    intents: Mapping[bytes, OpenIntent]
+    balances: Mapping[tuple[bytes, str], int]
+    venues: Mapping[str, AnyVenue]
+    prices: Mapping[str, Price]
+
+    def value(self, asset: str, amount: int) -> int:
+        """Score units that `amount` atoms are worth: floor(amount · price / 10^18)."""
+        return amount * self.prices[asset].amount // ATOMS_PER_PRICE

@@ -1,0 +1,248 @@
+"""Records: everything that is signed and logged besides intents, bids and bundles (protocol §3, §8).
+
+A record is the body of one DSSE envelope. Users, operators and solvers sign theirs; the engine
+signs what it does with them. Each kind has its own payload type, so that no signature can serve for
+another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from walras.core.assets import Asset
+from walras.market.kinds import AnyVenue
+from walras.protocol.problem import Price, Rules
+
+
+class Kind(StrEnum):
+    """The kinds of record; the payload type is application/vnd.walras.<kind>.v1+protobuf."""
+
+    INTENT = "intent"
+    CANCEL = "cancel"
+    WITHDRAWAL = "withdrawal"
+    DEPOSIT = "deposit"
+    MARKET = "market"
+    BID = "bid"
+    BUNDLE = "bundle"
+    GENESIS = "genesis"
+    RULES = "rules"
+    OPENED = "opened"
+    SEALED = "sealed"
+    BID_RECEIVED = "bid-received"
+    BID_REJECTED = "bid-rejected"
+    CLOSED = "closed"
+    AWARDED = "awarded"
+    SETTLED = "settled"
+    VOIDED = "voided"
+
+    @property
+    def payload_type(self) -> str:
+        """The DSSE payload type of this kind."""
+        return f"application/vnd.walras.{self.value}.v1+protobuf"
+
+
+KIND_OF_TYPE: Mapping[str, Kind] = {kind.payload_type: kind for kind in Kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The owner takes an intent back; a batch that already holds it may still fill it."""
+
+    domain: str
+    owner: bytes
+    intent_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The owner takes `amount` atoms out. Its nonce is of the owner's one set of nonces."""
+
+    domain: str
+    owner: bytes
+    nonce: int
+    asset: str
+    amount: int
+    expiry_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """`amount` atoms of `asset` for `owner`."""
+
+    owner: bytes
+    asset: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """An operator vouches that these owners handed in these amounts (1 to 256 credits)."""
+
+    domain: str
+    operator: bytes
+    nonce: int
+    credits: tuple[Credit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketUpdate:
+    """An operator adds or replaces assets, venues and reference prices, and removes venues.
+
+    Attributes:
+        assets: to add or relabel.
+        venues: to add or replace, whole, by id.
+        removed_venues: ids.
+        prices: asset → price, to add or replace.
+    """
+
+    domain: str
+    operator: bytes
+    nonce: int
+    assets: tuple[Asset, ...] = ()
+    venues: tuple[AnyVenue, ...] = ()
+    removed_venues: tuple[str, ...] = ()
+    prices: Mapping[str, Price] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The log's first record: who the engine is and who may operate it."""
+
+    domain: str
+    engine: bytes
+    operators: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSet:
+    """The rules in force from the next opened auction on."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A batch begins to gather.
+
+    Attributes:
+        rules_digest: SHA-256 of the bytes of the rules in force.
+        opened_ms: when.
+        seal_after_ms: it is sealed no earlier than this.
+    """
+
+    auction_id: int
+    rules_digest: bytes
+    opened_ms: int
+    seal_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SolverKey:
+    """A solver node that was asked to bid: its name for people and its public key."""
+
+    name: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The batch is frozen.
+
+    Attributes:
+        problem_digest: SHA-256 of the problem's bytes, the name of its blob.
+        sealed_ms: as in the problem.
+        deadline_ms: bids count until then.
+        solvers: who was asked; only their bids count.
+    """
+
+    auction_id: int
+    problem_digest: bytes
+    sealed_ms: int
+    deadline_ms: int
+    solvers: tuple[SolverKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BidReceived:
+    """A bid came in; `bid_digest` is the SHA-256 of its envelope, the name of its blob."""
+
+    auction_id: int
+    bid_digest: bytes
+    solver: bytes
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BidRejectedRecord:
+    """A received bid breaks a rule: which, and the numbers."""
+
+    auction_id: int
+    bid_digest: bytes
+    reason: str
+    details: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """No more bids. The envelope's SHA-256 is the tie seed: it exists only once every bid is in.
+
+    Attributes:
+        bids: how many were received.
+        bids_digest: SHA-256 over the received bids' digests, sorted and concatenated.
+    """
+
+    auction_id: int
+    problem_digest: bytes
+    bids: int
+    bids_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Awarded:
+    """The award is made; `bundle_digest` is the SHA-256 of the bundle's envelope, the name of its
+    blob.
+    """
+
+    auction_id: int
+    bundle_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The award took effect.
+
+    Attributes:
+        balances_digest: SHA-256 of the touched balances as they are now, the name of their blob.
+        venues_digest: of the touched venues as they are now, likewise; the bundle's.
+    """
+
+    auction_id: int
+    bundle_digest: bytes
+    balances_digest: bytes
+    venues_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """The batch ends without an award; nothing moved."""
+
+    auction_id: int
+    reason: str
+
+
+Record = (
+    Cancel
+    | Withdrawal
+    | Deposit
+    | MarketUpdate
+    | Genesis
+    | RulesSet
+    | Opened
+    | Sealed
+    | BidReceived
+    | BidRejectedRecord
+    | Closed
+    | Awarded
+    | Settled
+    | Voided
+)

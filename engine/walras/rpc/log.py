@@ -1,0 +1,127 @@
+"""LogService: the log, for auditors."""
+
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+
+from walras.api.v1 import log_service_pb2 as pb
+from walras.api.v1 import log_service_pb2_grpc
+from walras.app.engine import Engine
+from walras.core.errors import InvalidInput, Reason
+from walras.rpc.interceptor import Context
+from walras.rpc.receipts import inclusion
+from walras.rpc.requests import check_digest
+from walras.store import schema
+from walras.store.commit import SignedCheckpoint
+
+MAX_ENTRIES = 4_096
+MAX_ANSWER_BYTES = 3 << 20
+"""Of entries in one answer; below gRPC's default limit of 4 MiB."""
+CHUNK_BYTES = 1 << 20
+
+
+class LogService(log_service_pb2_grpc.LogServiceServicer):
+    """Checkpoints, entries, proofs and blobs, as they are in the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def GetCheckpoint(
+        self, request: pb.GetCheckpointRequest, context: Context
+    ) -> pb.GetCheckpointResponse:
+        """The newest signed checkpoint, or an earlier one."""
+        newest = self._newest()
+        note = newest.note
+        if request.tree_size not in {0, newest.size}:
+            table = schema.checkpoint
+            query = sa.select(table.c.note).where(
+                table.c.size == min(request.tree_size, newest.size + 1)
+            )
+            async with self._engine.store.read() as db:
+                earlier = (await db.execute(query)).scalar_one_or_none()
+            if earlier is None:
+                raise InvalidInput(
+                    Reason.NOT_FOUND, f"no checkpoint was signed at size {request.tree_size}"
+                )
+            note = earlier
+        return pb.GetCheckpointResponse(checkpoint=note, verifier_key=self._engine.verifier_key)
+
+    async def GetEntries(
+        self, request: pb.GetEntriesRequest, context: Context
+    ) -> pb.GetEntriesResponse:
+        """Entries from `start`, as many as one answer holds."""
+        newest = self._newest()
+        if request.start >= newest.size:
+            return pb.GetEntriesResponse()
+        limit = min(request.limit or MAX_ENTRIES, MAX_ENTRIES)
+        table = schema.leaf
+        query = (
+            sa.select(table.c.envelope)
+            .where(table.c.leaf_index >= request.start, table.c.leaf_index < newest.size)
+            .order_by(table.c.leaf_index)
+            .limit(limit)
+        )
+        entries: list[bytes] = []
+        total = 0
+        async with self._engine.store.read() as db:
+            for entry in (await db.execute(query)).scalars():
+                total += len(entry)
+                if entries and total > MAX_ANSWER_BYTES:
+                    break
+                entries.append(entry)
+        return pb.GetEntriesResponse(entries=entries)
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: Context
+    ) -> pb.GetInclusionProofResponse:
+        """That an entry stands in a checkpoint's tree."""
+        size = request.tree_size or self._newest().size
+        self._check_size(size)
+        if request.leaf_index >= size:
+            raise InvalidInput(
+                Reason.NOT_FOUND, f"a tree of {size} entries has no entry {request.leaf_index}"
+            )
+        tree = self._engine.sequencer.tree
+        return pb.GetInclusionProofResponse(inclusion=inclusion(tree, request.leaf_index, size))
+
+    async def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: Context
+    ) -> pb.GetConsistencyProofResponse:
+        """That the log at one size is a prefix of the log at another."""
+        new = request.new_size or self._newest().size
+        self._check_size(new)
+        if not 0 < request.old_size <= new:
+            raise InvalidInput(Reason.FIELD_INVALID, "old_size must be from 1 to new_size")
+        tree = self._engine.sequencer.tree
+        return pb.GetConsistencyProofResponse(
+            old_size=request.old_size,
+            new_size=new,
+            hashes=tree.consistency_proof(request.old_size, new),
+        )
+
+    async def GetBlob(
+        self, request: pb.GetBlobRequest, context: Context
+    ) -> AsyncIterator[pb.GetBlobResponse]:
+        """A blob by its digest, in chunks."""
+        query = sa.select(schema.blob.c.body).where(
+            schema.blob.c.digest == check_digest(request.digest, "digest")
+        )
+        async with self._engine.store.read() as db:
+            body = (await db.execute(query)).scalar_one_or_none()
+        if body is None:
+            raise InvalidInput(Reason.NOT_FOUND, f"there is no blob {request.digest.hex()}")
+        # An empty blob is one empty chunk.
+        for start in range(0, max(1, len(body)), CHUNK_BYTES):
+            yield pb.GetBlobResponse(chunk=body[start : start + CHUNK_BYTES])
+
+    def _newest(self) -> SignedCheckpoint:
+        checkpoint = self._engine.sequencer.checkpoint
+        assert checkpoint is not None, "an engine serves after its genesis"
+        return checkpoint
+
+    def _check_size(self, size: int) -> None:
+        # What is not yet durable is not shown: memory may be ahead of the newest checkpoint.
+        if size > self._newest().size:
+            raise InvalidInput(
+                Reason.NOT_FOUND, f"the log has {self._newest().size} entries, not {size}"
+            )

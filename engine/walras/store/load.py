@@ -1,0 +1,120 @@
+"""Reading the state back after a restart."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from walras.audit import envelope
+from walras.audit.merkle import Tree
+from walras.core.assets import Asset
+from walras.core.errors import Reason, WalrasError
+from walras.ledger.book import BookEntry, IntentState
+from walras.ledger.state import State
+from walras.protocol.codec import decode
+from walras.protocol.problem import Price
+from walras.protocol.records import Genesis, Kind, RulesSet
+from walras.protocol.trade import decode_intent
+from walras.protocol.values import decode_venue
+from walras.store import schema
+from walras.store.commit import SignedCheckpoint
+from walras.store.database import Store
+
+_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the store holds.
+
+    Attributes:
+        state: as the last committed record left it.
+        tree: over every leaf.
+        checkpoint: the newest signed one; None in a new store.
+        auction: the newest auction's id and state's name; None before the first.
+    """
+
+    state: State
+    tree: Tree
+    checkpoint: SignedCheckpoint | None
+    auction: tuple[int, str] | None
+
+
+async def load(store: Store) -> Loaded:
+    """All that the engine needs to go on."""
+    async with store.read() as db:
+        tree = Tree()
+        leaf = schema.leaf
+        while True:
+            rows = await db.execute(
+                sa.select(leaf.c.envelope)
+                .where(leaf.c.leaf_index >= tree.size)
+                .order_by(leaf.c.leaf_index)
+                .limit(_PAGE)
+            )
+            page = rows.scalars().all()
+            for body in page:
+                tree.append(body)
+            if len(page) < _PAGE:
+                break
+        newest = (
+            await db.execute(
+                sa.select(schema.checkpoint).order_by(schema.checkpoint.c.size.desc()).limit(1)
+            )
+        ).first()
+        if (newest.size if newest else 0) != tree.size:
+            raise WalrasError(
+                Reason.LOG_INCOMPLETE,
+                f"the store has {tree.size} leaves but its newest checkpoint covers"
+                f" {newest.size if newest else 0}",
+                hint="the database was changed from outside; restore a copy",
+            )
+        auction = (
+            await db.execute(
+                sa.select(schema.auction.c.auction_id, schema.auction.c.state)
+                .order_by(schema.auction.c.auction_id.desc())
+                .limit(1)
+            )
+        ).first()
+        return Loaded(
+            await _load_state(db),
+            tree,
+            SignedCheckpoint(newest.size, newest.note) if newest else None,
+            (auction.auction_id, auction.state) if auction else None,
+        )
+
+
+async def _load_state(db: AsyncConnection) -> State:
+    state = State()
+    for row in await db.execute(sa.select(schema.setting)):
+        record = decode(Kind(row.name), row.body)
+        if isinstance(record, Genesis):
+            state.genesis = record
+        elif isinstance(record, RulesSet):
+            state.rules = record.rules
+    for row in await db.execute(sa.select(schema.asset)):
+        state.assets[row.id] = Asset(row.id, row.symbol, row.decimals)
+    for row in await db.execute(sa.select(schema.venue)):
+        state.venues[row.id] = decode_venue(row.body)
+    for row in await db.execute(sa.select(schema.price)):
+        state.prices[row.asset] = Price(int(row.amount), row.source)
+    for row in await db.execute(sa.select(schema.balance).where(schema.balance.c.amount != "0")):
+        state.balances[row.owner, row.asset] = int(row.amount)
+    for row in await db.execute(sa.select(schema.nonce)):
+        state.nonces.add((row.signer, int(row.nonce)))
+    rows = await db.execute(
+        sa.select(schema.intent, schema.leaf.c.envelope)
+        .join(schema.leaf, schema.leaf.c.leaf_index == schema.intent.c.leaf_index)
+        .where(schema.intent.c.state == IntentState.OPEN.value)
+        .order_by(schema.intent.c.leaf_index)
+    )
+    for row in rows:
+        state.book[row.id] = BookEntry(
+            row.id,
+            decode_intent(envelope.decode(row.envelope).body),
+            row.leaf_index,
+            int(row.remaining),
+            int(row.settled),
+        )
+        state.open_by_owner[row.owner] += 1
+    return state

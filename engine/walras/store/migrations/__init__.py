@@ -1,0 +1,1 @@
+"""Alembic's migrations; `walras.store.database.open_store` runs them."""
