@@ -251,10 +251,11 @@ class Auctioneer:
             seconds = max(0.001, (sealed.deadline_ms - self._clock()) / 1000)
             try:
                 async for data in node.solve(request, seconds, sealed.problem.rules.max_bids):
+                    now = self._clock()
+                    if now > sealed.deadline_ms:
+                        raise SolverFault(Reason.NODE_TIMEOUT, f"{node.name} answers late")
                     envelopes.append(data)
-                    checks.append(
-                        self._start(sealed.evaluate, data, node.public_key, self._clock())
-                    )
+                    checks.append(self._start(sealed.evaluate, data, node.public_key, now))
             except SolverFault as fault:
                 log.warning("solver fault", node=node.name, reason=fault.reason, why=str(fault))
                 faults[node.name] = fault

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from walras.audit import envelope
 from walras.core.errors import InvalidInput, Reason
-from walras.core.intents import Intent
 from walras.protocol.codec import Signed, decode
-from walras.protocol.records import Cancel, Deposit, Kind, MarketUpdate, Withdrawal
+from walras.protocol.records import Kind, signer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +53,6 @@ def open_record(data: bytes, kind: Kind) -> OpenedRecord:
             signer=signed.signer.hex(),
         )
     return OpenedRecord(envelope.record_id(signed.payload_type, signed.body), record, data)
-
-
-def signer_of(record: Signed) -> bytes | None:
-    """The key that a user's or operator's record must be signed by; None for other records."""
-    match record:
-        case Intent() | Cancel() | Withdrawal():
-            return record.owner
-        case Deposit() | MarketUpdate():
-            return record.operator
-        case _:
-            return None
 
 
 def check_window(expiry_ms: int, now_ms: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from walras.core.assets import Asset
+from walras.core.intents import Intent
 from walras.market.kinds import AnyVenue
 from walras.protocol.problem import Price, Rules
 
@@ -246,3 +247,14 @@ Record = (
     | Settled
     | Voided
 )
+
+
+def signer_of(record: object) -> bytes | None:
+    """The key that a user's or an operator's record must be signed by; None for other records."""
+    match record:
+        case Intent() | Cancel() | Withdrawal():
+            return record.owner
+        case Deposit() | MarketUpdate():
+            return record.operator
+        case _:
+            return None

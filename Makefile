@@ -1,0 +1,58 @@
+# Every target makes its own private environment in .venv first and is safe to repeat.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := engine solvers tests bench
+
+.PHONY: help demo dev test lint types layers stubs check wheel bench constraints clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Walras needs Python 3.11 or later; say which: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/ready ## Signed intents become audited settlements, in a minute, on this machine
+	@$(BIN)/walras demo
+
+dev: .venv/ready ## An engine, two solvers and generated traffic until Ctrl-C
+	@$(BIN)/walras dev
+
+test: .venv/ready ## All tests
+	@$(BIN)/pytest -n 2 --dist loadfile -q
+
+lint: .venv/ready ## Style, formatting, unused or undeclared dependencies
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/deptry engine solvers
+
+types: .venv/ready ## mypy --strict
+	@$(BIN)/mypy
+
+layers: .venv/ready ## Who may import whom
+	@$(BIN)/lint-imports
+
+stubs: .venv/ready ## The committed stubs are what proto/ generates
+	@out=$$(mktemp -d) && proto/generate.sh $$out && diff -r $$out/walras/api engine/walras/api \
+		--exclude=__pycache__ && rm -r $$out
+
+check: lint types layers stubs ## Everything but the tests
+
+wheel: .venv/ready ## Build the wheel into dist/
+	@$(BIN)/uv build --quiet --wheel --out-dir dist
+
+bench: .venv/ready ## Measure intake, auction phases and audit; figures in bench/README.md
+	@$(BIN)/python -m bench
+
+constraints: ## Pin the newest releases that fit into constraints.txt
+	@$(BIN)/uv pip compile --quiet --extra dev --no-annotate --no-header --no-emit-index-url \
+		--universal --upgrade pyproject.toml --output-file constraints.txt
+
+clean: ## Remove the environment and everything built
+	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,395 @@
+"""Levels B and C of the audit: run the log again (protocol §9).
+
+Every record is applied to a state that began empty, by the code that the engine runs. What the
+engine claims (problems, rejections, awards, settlements) is computed again and compared, so the
+first claim that does not follow from what stands before it is found, and named.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.audit import envelope
+from walras.core.bids import Bundle
+from walras.core.errors import AuditFailure, Reason, WalrasError
+from walras.core.intents import Intent
+from walras.ledger.book import IntentState
+from walras.ledger.state import State
+from walras.protocol.codec import Signed, decode
+from walras.protocol.records import (
+    KIND_OF_TYPE,
+    Awarded,
+    BidReceived,
+    BidRejectedRecord,
+    Cancel,
+    Closed,
+    Deposit,
+    Genesis,
+    Kind,
+    MarketUpdate,
+    Opened,
+    RulesSet,
+    Sealed,
+    Settled,
+    Voided,
+    Withdrawal,
+    signer_of,
+)
+from walras.protocol.trade import decode_bundle, encode_problem
+from walras.protocol.values import encode_balances, encode_rules, encode_venues
+
+MAX_BUNDLE_BYTES = 1 << 30
+
+_BETWEEN_BATCHES = (MarketUpdate, Withdrawal)
+
+
+@dataclass(slots=True)
+class Bidding:
+    """A sealed batch with the bids and rejections that the log holds so far."""
+
+    batch: SealedBatch
+    received: list[ReceivedBid] = field(default_factory=list)
+    rejections: list[tuple[int, BidRejectedRecord]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A batch whose award was logged and is not settled yet."""
+
+    batch: AwardedBatch
+    bundle_digest: bytes
+
+
+Phase = OpenBatch | Bidding | AwardedBatch | Decided | None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was replayed.
+
+    Attributes:
+        records: by kind.
+        intents: by what became of them.
+        auctions: settled ones.
+        voided: auctions without an award.
+        bids, rejected, winners, fills: in all auctions.
+        score: sum of all awards.
+        unproven: awards whose optimality was not proven within the effort that the rules allow.
+    """
+
+    records: Counter[str] = field(default_factory=Counter)
+    intents: Counter[str] = field(default_factory=Counter)
+    auctions: int = 0
+    voided: int = 0
+    bids: int = 0
+    rejected: int = 0
+    winners: int = 0
+    fills: int = 0
+    score: int = 0
+    unproven: int = 0
+
+
+class Replay:
+    """A log, replayed record by record.
+
+    Args:
+        engine: the key that the checkpoint is signed by.
+        blob: gives the bytes of a SHA-256, or raises AuditFailure BLOB_MISSING.
+    """
+
+    def __init__(self, engine: bytes, blob: Callable[[bytes], bytes]) -> None:
+        self.state = State()
+        self.counts = Counts()
+        self._engine = engine
+        self._read_blob = blob
+        self._index = 0
+        self._phase: Phase = None
+        self._auction_id = 0
+        # A cancelled intent may still be filled by a batch that held it, hence the last state
+        # counts.
+        self._ended: dict[bytes, IntentState] = {}
+
+    def apply(self, leaf: bytes) -> None:
+        """Apply the next entry.
+
+        Raises:
+            AuditFailure: it does not follow; `fields["index"]` is its index.
+        """
+        try:
+            self._apply(leaf)
+        except AuditFailure as error:
+            fields = {"index": str(self._index), **error.fields}
+            raise AuditFailure(error.reason, error.message, hint=error.hint, **fields) from error
+        except WalrasError as error:
+            fields = {**error.fields, "index": str(self._index)}
+            raise AuditFailure(error.reason, error.message, **fields) from error
+        self._index += 1
+
+    def finish(self) -> Counts:
+        """Settle the accounts of level C: every logged intent has an end or is still open.
+
+        Raises:
+            AuditFailure: INTENT_UNACCOUNTED, or ACCOUNT_OVERSPENT for a balance below zero.
+        """
+        for (owner, asset), amount in self.state.balances.items():
+            if amount < 0:
+                raise AuditFailure(
+                    Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} holds {amount} atoms of {asset}"
+                )
+        self.counts.intents = Counter(state.value for state in self._ended.values())
+        self.counts.intents[IntentState.OPEN.value] = self.state.open_by_owner.total()
+        if sum(self.counts.intents.values()) != self.counts.records[Kind.INTENT.value]:
+            raise AuditFailure(
+                Reason.INTENT_UNACCOUNTED, "some intents neither ended nor are they open"
+            )
+        return self.counts
+
+    def _apply(self, leaf: bytes) -> None:
+        signed = envelope.decode(leaf)
+        kind = KIND_OF_TYPE.get(signed.payload_type)
+        if kind is None or kind in {Kind.BID, Kind.BUNDLE}:
+            raise AuditFailure(
+                Reason.PAYLOAD_TYPE_WRONG, f"{signed.payload_type} is not a log record"
+            )
+        record = decode(kind, signed.body)
+        self._check_signer(kind, record, signed.signer)
+        self._check_order(record)
+        self._dispatch(record, leaf, envelope.record_id(signed.payload_type, signed.body))
+        self.counts.records[kind.value] += 1
+        for entry in self.state.take_changes().intents.values():
+            if entry.state is not IntentState.OPEN:
+                self._ended[entry.id] = entry.state
+
+    def _check_signer(self, kind: Kind, record: Signed, signer: bytes) -> None:
+        expected = signer_of(record) or self._engine
+        if signer != expected:
+            raise AuditFailure(
+                Reason.RECORD_UNAUTHORISED,
+                f"a {kind} record is signed by {signer.hex()}, not {expected.hex()}",
+            )
+
+    def _check_order(self, record: Signed) -> None:
+        if self._index == 0 and not isinstance(record, Genesis):
+            raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "a log begins with a genesis record")
+        phase = self._phase
+        needed: dict[type, tuple[type, ...]] = {
+            RulesSet: (type(None),),
+            Opened: (type(None),),
+            Sealed: (OpenBatch,),
+            BidReceived: (Bidding,),
+            BidRejectedRecord: (Bidding,),
+            Closed: (Bidding,),
+            Awarded: (AwardedBatch,),
+            Settled: (Decided,),
+            Voided: (OpenBatch, Bidding),
+        }
+        allowed = needed.get(type(record))
+        if allowed is not None and not isinstance(phase, allowed):
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER,
+                f"a {type(record).__name__} record cannot stand here: the batch is"
+                f" {type(phase).__name__ if phase else 'not open'}",
+            )
+        if isinstance(record, _BETWEEN_BATCHES) and isinstance(
+            phase, Bidding | AwardedBatch | Decided
+        ):
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER,
+                f"a {type(record).__name__} record cannot stand between a batch's sealing and end",
+            )
+        number = getattr(record, "auction_id", None)
+        current = self._auction_id + isinstance(record, Opened)
+        if number is not None and number != current:
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER, f"auction {number} stands where {current} is due"
+            )
+
+    def _dispatch(self, record: Signed, leaf: bytes, record_id: bytes) -> None:
+        match record:
+            case Genesis():
+                self._genesis(record)
+            case RulesSet():
+                self.state.set_rules(record)
+            case Intent():
+                self.state.submit(record_id, record, self._index)
+            case Cancel():
+                self._cancel(record)
+            case Withdrawal():
+                self.state.withdraw(record)
+            case Deposit():
+                self.state.deposit(record)
+            case MarketUpdate():
+                self.state.update_market(record)
+            case Opened():
+                self._open(record)
+            case Sealed():
+                self._seal(record)
+            case BidReceived():
+                self._receive(record)
+            case BidRejectedRecord():
+                assert isinstance(self._phase, Bidding)
+                self._phase.rejections.append((self._index, record))
+            case Closed():
+                self._close(record, leaf)
+            case Awarded():
+                self._award(record)
+            case Settled():
+                self._settle(record)
+            case Voided():
+                self.state.release()
+                self._phase = None
+                self.counts.voided += 1
+
+    def _genesis(self, record: Genesis) -> None:
+        if record.engine != self._engine:
+            raise AuditFailure(
+                Reason.RECORD_UNAUTHORISED, "the genesis record names another engine key"
+            )
+        self.state.begin(record)
+
+    def _cancel(self, record: Cancel) -> None:
+        phase = self._phase
+        held = isinstance(phase, Bidding) and record.intent_id in phase.batch.problem.intents
+        self.state.cancel(record, held)
+
+    def _open(self, record: Opened) -> None:
+        if record.rules_digest != sha256(encode_rules(self.state.rules)).digest():
+            raise AuditFailure(
+                Reason.PROBLEM_MISMATCH, "the batch opens under rules that are not in force"
+            )
+        self._auction_id = record.auction_id
+        self._phase = OpenBatch(record)
+
+    def _seal(self, record: Sealed) -> None:
+        assert isinstance(self._phase, OpenBatch)
+        if record.sealed_ms < self._phase.opened.seal_after_ms:
+            raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "the batch was sealed before its time")
+        problem = self.state.problem(record.auction_id, record.sealed_ms)
+        body = encode_problem(problem)
+        if sha256(body).digest() != record.problem_digest:
+            raise AuditFailure(
+                Reason.PROBLEM_MISMATCH,
+                "the sealed problem is not the one that the log before it adds up to:"
+                " an intent, balance, venue or price was left out, added or changed",
+                expected=sha256(body).hexdigest(),
+                found=record.problem_digest.hex(),
+            )
+        self._blob(record.problem_digest)
+        batch = self._phase.seal(problem, record.problem_digest, record.solvers, record.deadline_ms)
+        self._phase = Bidding(batch)
+        self.state.expire(record.sealed_ms)
+
+    def _receive(self, record: BidReceived) -> None:
+        assert isinstance(self._phase, Bidding)
+        batch = self._phase.batch
+        if record.solver not in batch.solvers:
+            raise AuditFailure(
+                Reason.RECORD_UNAUTHORISED, "a bid of a solver that was not asked was taken"
+            )
+        if record.received_ms > batch.deadline_ms:
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER, "a bid was taken that came after the deadline"
+            )
+        data = self._blob(record.bid_digest)
+        self._phase.received.append(batch.evaluate(data, record.solver, record.received_ms))
+
+    def _close(self, record: Closed, leaf: bytes) -> None:
+        assert isinstance(self._phase, Bidding)
+        closed = self._phase.batch.close(self._phase.received)
+        self._check_rejections(closed, self._phase.rejections)
+        if closed.record() != record:
+            raise AuditFailure(
+                Reason.BID_UNACCOUNTED,
+                f"the batch was closed over {record.bids} bids, not the {len(closed.bids)} logged",
+            )
+        self._phase = closed.award(sha256(leaf).digest())
+        self.counts.bids += len(closed.bids)
+        self.counts.rejected += len(self._phase_rejections(closed))
+
+    def _phase_rejections(self, closed: ClosedBatch) -> list[BidRejectedRecord]:
+        number = closed.sealed.auction_id
+        return [r for bid in closed.bids if (r := bid.rejected(number)) is not None]
+
+    def _check_rejections(
+        self, closed: ClosedBatch, logged: list[tuple[int, BidRejectedRecord]]
+    ) -> None:
+        expected = self._phase_rejections(closed)
+        for wanted, (index, found) in zip(expected, logged, strict=False):
+            if wanted != found:
+                raise AuditFailure(
+                    Reason.REJECTION_MISMATCH,
+                    f"bid {found.bid_digest.hex()} was rejected for {found.reason}; what replays"
+                    f" is that bid {wanted.bid_digest.hex()} breaks {wanted.reason}",
+                    index=index,
+                )
+        if len(logged) > len(expected):
+            index, found = logged[len(expected)]
+            raise AuditFailure(
+                Reason.REJECTION_MISMATCH,
+                f"bid {found.bid_digest.hex()} was rejected for {found.reason} but is valid",
+                index=index,
+            )
+        if len(expected) > len(logged):
+            missing = expected[len(logged)]
+            raise AuditFailure(
+                Reason.BID_UNACCOUNTED,
+                f"bid {missing.bid_digest.hex()} breaks {missing.reason} and was not rejected",
+            )
+
+    def _award(self, record: Awarded) -> None:
+        assert isinstance(self._phase, AwardedBatch)
+        data = self._blob(record.bundle_digest)
+        signed = envelope.open_envelope(
+            data, Kind.BUNDLE.payload_type, self._engine, MAX_BUNDLE_BYTES
+        )
+        found, expected = decode_bundle(signed.body), self._phase.bundle()
+        if found != expected:
+            raise AuditFailure(Reason.AWARD_MISMATCH, _difference(found, expected))
+        award = self._phase.award
+        self.counts.unproven += not award.settled
+        self.counts.winners += len(award.winners)
+        self.counts.fills += len(expected.fills)
+        self.counts.score += award.score
+        self._phase = Decided(self._phase, record.bundle_digest)
+
+    def _settle(self, record: Settled) -> None:
+        assert isinstance(self._phase, Decided)
+        touched = self.state.settle(self._phase.batch.award.winners)
+        balances = sha256(encode_balances(touched.balances)).digest()
+        venues = sha256(encode_venues(touched.venues)).digest()
+        expected = Settled(self._auction_id, self._phase.bundle_digest, balances, venues)
+        if record != expected:
+            raise AuditFailure(
+                Reason.SETTLEMENT_MISMATCH,
+                "the balances or venue states after the settlement are not what the award makes",
+            )
+        self._blob(balances)
+        self._blob(venues)
+        self.state.release()
+        self._phase = None
+        self.counts.auctions += 1
+
+    def _blob(self, digest: bytes) -> bytes:
+        body = self._read_blob(digest)
+        if sha256(body).digest() != digest:
+            raise AuditFailure(
+                Reason.BLOB_MISMATCH,
+                f"blob {digest.hex()} does not have the content of its name",
+                blob=digest.hex(),
+            )
+        return body
+
+
+def _difference(found: Bundle, expected: Bundle) -> str:
+    """Which part of an award is wrong, in a sentence."""
+    if found.winners != expected.winners:
+        shown = [w.bid_id.hex()[:16] for w in found.winners]
+        wanted = [w.bid_id.hex()[:16] for w in expected.winners]
+        return f"the award names the winners {shown}; the rules give {wanted}"
+    names = ("score", "rewards", "fills", "executions", "venues_digest", "problem_digest")
+    for name in names:
+        if getattr(found, name) != getattr(expected, name):
+            return f"the award's {name} is not what its winners make"
+    return "the award is not the one the rules give"

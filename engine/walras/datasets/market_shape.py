@@ -1,0 +1,229 @@
+"""The shape of a market file: every key, every type, nothing else. See docs/market-file.md."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from walras.core.assets import Asset
+from walras.core.errors import InvalidInput
+from walras.core.intents import UINT64, Decay, Leg
+from walras.datasets.market import About, Account, Market, MarketIntent, invalid
+from walras.datasets.shape import Amount, Shape, check_shape
+from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.protocol.problem import SCORE_LIMIT, Price, Rules
+
+FORMAT = "walras-market/1"
+
+_KINDS = ("constant_product", "weighted", "stable_swap", "order_book")
+
+_DEFAULT = Rules()
+
+
+def shape_market(document: object) -> Market:
+    """The market that a parsed JSON document describes.
+
+    Raises:
+        InvalidInput: MARKET_FILE_INVALID.
+    """
+    return check_shape(_File, document, kinds=_KINDS).value()
+
+
+Time = Annotated[int, Field(ge=0, lt=UINT64)]
+Count = Annotated[int, Field(ge=1, lt=1 << 32)]
+
+
+class _About(Shape):
+    name: str
+    source: str = ""
+    summary: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class _Rules(Shape):
+    collar_bps: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.collar_bps
+    reward_cap: Annotated[Amount, Field(ge=0, lt=SCORE_LIMIT)] = _DEFAULT.reward_cap
+    max_bids: Count = _DEFAULT.max_bids
+    max_open_per_owner: Count = _DEFAULT.max_open_per_owner
+    max_open: Count = _DEFAULT.max_open
+
+
+class _Asset(Shape):
+    id: str
+    symbol: str
+    decimals: int
+
+
+class _Price(Shape):
+    asset: str
+    amount: Amount
+    source: str
+
+
+class _Venue(Shape):
+    id: str
+    cost: Amount
+
+
+class _ConstantProduct(_Venue):
+    kind: Literal["constant_product"]
+    assets: Annotated[list[str], Field(min_length=2, max_length=2)]
+    reserves: Annotated[list[Amount], Field(min_length=2, max_length=2)]
+    fee_pips: int
+
+    def value(self) -> AnyVenue:
+        return ConstantProduct(
+            id=self.id,
+            cost=self.cost,
+            assets=(self.assets[0], self.assets[1]),
+            reserves=(self.reserves[0], self.reserves[1]),
+            fee_pips=self.fee_pips,
+        )
+
+
+class _Weighted(_Venue):
+    kind: Literal["weighted"]
+    assets: list[str]
+    balances: list[Amount]
+    weights: list[Amount]
+    scaling: list[Amount]
+    fee: Amount
+
+    def value(self) -> AnyVenue:
+        return Weighted(
+            id=self.id,
+            cost=self.cost,
+            assets=tuple(self.assets),
+            balances=tuple(self.balances),
+            weights=tuple(self.weights),
+            scaling=tuple(self.scaling),
+            fee=self.fee,
+        )
+
+
+class _StableSwap(_Venue):
+    kind: Literal["stable_swap"]
+    assets: list[str]
+    balances: list[Amount]
+    rates: list[Amount]
+    amplification: Amount
+    fee: Amount
+
+    def value(self) -> AnyVenue:
+        return StableSwap(
+            id=self.id,
+            cost=self.cost,
+            assets=tuple(self.assets),
+            balances=tuple(self.balances),
+            rates=tuple(self.rates),
+            amplification=self.amplification,
+            fee=self.fee,
+        )
+
+
+class _Offer(Shape):
+    give: Amount
+    want: Amount
+
+
+class _OrderBook(_Venue):
+    kind: Literal["order_book"]
+    base: str
+    quote: str
+    asks: list[_Offer]
+    bids: list[_Offer]
+
+    def value(self) -> AnyVenue:
+        return OrderBook(
+            id=self.id,
+            cost=self.cost,
+            assets=(self.base, self.quote),
+            asks=tuple(Offer(offer.give, offer.want) for offer in self.asks),
+            bids=tuple(Offer(offer.give, offer.want) for offer in self.bids),
+        )
+
+
+_AnyVenue = Annotated[
+    _ConstantProduct | _Weighted | _StableSwap | _OrderBook, Field(discriminator="kind")
+]
+
+
+class _Account(Shape):
+    id: str
+    balances: dict[str, Amount]
+
+
+class _Leg(Shape):
+    asset: str
+    quantity: Amount
+
+
+class _Decay(Shape):
+    start_limit: Amount
+    start_ms: Time
+    end_ms: Time
+
+
+class _Intent(Shape):
+    account: str
+    legs: list[_Leg]
+    units: Amount
+    min_units: Amount
+    settlement_asset: str
+    limit: Amount
+    decay: _Decay | None = None
+    not_before_ms: Time | None = None
+    expiry_ms: Time | None = None
+
+    def value(self) -> MarketIntent:
+        decay = self.decay
+        return MarketIntent(
+            account=self.account,
+            legs=tuple(Leg(leg.asset, leg.quantity) for leg in self.legs),
+            units=self.units,
+            min_units=self.min_units,
+            settlement_asset=self.settlement_asset,
+            limit=self.limit,
+            decay=Decay(decay.start_limit, decay.start_ms, decay.end_ms) if decay else None,
+            not_before_ms=self.not_before_ms,
+            expiry_ms=self.expiry_ms,
+        )
+
+
+class _File(Shape):
+    format: Literal["walras-market/1"]
+    about: _About
+    rules: _Rules | None = None
+    assets: list[_Asset]
+    prices: list[_Price]
+    venues: list[_AnyVenue]
+    accounts: list[_Account]
+    intents: list[_Intent]
+
+    def value(self) -> Market:
+        about = self.about
+        return Market(
+            about=About(about.name, about.source, about.summary),
+            rules=Rules(**self.rules.model_dump()) if self.rules is not None else None,
+            assets=tuple(Asset(asset.id, asset.symbol, asset.decimals) for asset in self.assets),
+            prices=_prices(self.prices),
+            venues=tuple(_venue(venue, f"venues[{i}]") for i, venue in enumerate(self.venues)),
+            accounts=tuple(Account(account.id, account.balances) for account in self.accounts),
+            intents=tuple(intent.value() for intent in self.intents),
+        )
+
+
+def _prices(entries: list[_Price]) -> dict[str, Price]:
+    prices: dict[str, Price] = {}
+    for i, entry in enumerate(entries):
+        if entry.asset in prices:
+            raise invalid(
+                f"prices[{i}].asset", f"a second price of {entry.asset!r}", "remove one of them"
+            )
+        prices[entry.asset] = Price(entry.amount, entry.source)
+    return prices
+
+
+def _venue(shape: _ConstantProduct | _Weighted | _StableSwap | _OrderBook, path: str) -> AnyVenue:
+    try:
+        return shape.value()
+    except InvalidInput as error:
+        raise invalid(path, error.message, error.hint) from error
