@@ -69,6 +69,11 @@ class Auctioneer:
         solve_ms: solvers have this long.
         rules: from the next batch on.
         next_id: the next auction's.
+
+    Attributes:
+        sealed: the batch that is sealed and has no end in the log yet, so as of the last command
+            that ran: a cancellation right behind the sealing must know of it.
+        on_auction: called with the report of each batch that was settled.
     """
 
     def __init__(
@@ -150,19 +155,16 @@ class Auctioneer:
             if outcome.value is None:
                 return None
             assert isinstance(outcome.value, SealedBatch)
-            sealed = self.sealed = outcome.value
-            try:
-                bids = await self._collect(sealed, nodes, faults, watch)
-                with watch.phase("select"):
-                    closed = sealed.close(bid for bid, _ in bids)
-                    closing = self._sequencer.seal(closed.record())
-                    awarded = await self._start(closed.award, sha256(closing).digest())
-                with watch.phase("settle"):
-                    report = await self._commit(
-                        batch, closed, [data for _, data in bids], closing, awarded, faults, watch
-                    )
-            finally:
-                self.sealed = None
+            sealed = outcome.value
+            bids = await self._collect(sealed, nodes, faults, watch)
+            with watch.phase("select"):
+                closed = sealed.close(bid for bid, _ in bids)
+                closing = self._sequencer.seal(closed.record())
+                awarded = await self._start(closed.award, sha256(closing).digest())
+            with watch.phase("settle"):
+                report = await self._commit(
+                    batch, closed, [data for _, data in bids], closing, awarded, faults, watch
+                )
         for listener in self.on_auction:
             listener(report)
         return report
@@ -171,7 +173,7 @@ class Auctioneer:
         """Run a command that may not fall between a batch's sealing and its end.
 
         Raises:
-            InvalidInput: QUEUE_FULL if too many wait already, or as `Sequencer.run`.
+            InvalidInput: QUEUE_FULL if too many wait already, SHUTTING_DOWN, or as `Sequencer.run`.
         """
         if self._waiting >= MAX_WAITING:
             raise InvalidInput(
@@ -179,14 +181,27 @@ class Auctioneer:
                 f"{MAX_WAITING} requests wait for the batch to end",
                 hint="try again after the batch",
             )
+
+        def guarded(tx: Transaction) -> object:
+            # Auctions that were stopped within a batch leave it to the next start to void.
+            if self.sealed is not None:
+                raise InvalidInput(
+                    Reason.SHUTTING_DOWN,
+                    "the engine is stopping",
+                    hint="ask again with the same request_id once it is back",
+                )
+            return command(tx)
+
         self._waiting += 1
         try:
             async with self._between:
-                return await self._sequencer.run(command, request)
+                return await self._sequencer.run(guarded, request)
         finally:
             self._waiting -= 1
 
     def _seal(self, tx: Transaction, batch: OpenBatch, nodes: Sequence[Node]) -> SealedBatch | None:
+        if tx.now_ms < batch.opened.seal_after_ms:
+            return None  # the clock was set back while the batch waited
         problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
         if not problem.intents and not tx.state.has_expired(tx.now_ms):
             return None
@@ -206,6 +221,7 @@ class Auctioneer:
             intents=len(problem.intents),
         )
         tx.auction(sealed.auction_id, AuctionRow("sealed", report.to_json()))
+        self.sealed = sealed
         return sealed
 
     async def void(self, auction_id: int, reason: Reason) -> None:
@@ -313,6 +329,7 @@ class Auctioneer:
                 seconds=watch.seconds,
             )
             tx.auction(number, AuctionRow("settled", report.to_json()))
+            self.sealed = None
             return report
 
         outcome = await self._sequencer.run(command)

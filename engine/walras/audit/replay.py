@@ -131,8 +131,21 @@ class Replay:
         """Settle the accounts of level C: every logged intent has an end or is still open.
 
         Raises:
-            AuditFailure: INTENT_UNACCOUNTED, or ACCOUNT_OVERSPENT for a balance below zero.
+            AuditFailure: LOG_INCOMPLETE where the log is empty or ends between a batch's first bid
+                and its settlement, which are one commit; INTENT_UNACCOUNTED; or ACCOUNT_OVERSPENT
+                for a balance below zero.
         """
+        phase = self._phase
+        if isinstance(phase, AwardedBatch | Decided) or (
+            isinstance(phase, Bidding) and phase.received
+        ):
+            raise AuditFailure(
+                Reason.LOG_INCOMPLETE,
+                f"the log ends within the settlement of auction {self._auction_id}",
+                index=self._index,
+            )
+        if self.state.genesis is None:
+            raise AuditFailure(Reason.LOG_INCOMPLETE, "the log is empty", index=0)
         for (owner, asset), amount in self.state.balances.items():
             if amount < 0:
                 raise AuditFailure(
@@ -238,9 +251,7 @@ class Replay:
             case Settled():
                 self._settle(record)
             case Voided():
-                self.state.release()
-                self._phase = None
-                self.counts.voided += 1
+                self._void()
 
     def _genesis(self, record: Genesis) -> None:
         if record.engine != self._engine:
@@ -370,6 +381,18 @@ class Replay:
         self.state.release()
         self._phase = None
         self.counts.auctions += 1
+
+    def _void(self) -> None:
+        # The engine logs bids together with what they lead to, so a batch that has some was not
+        # interrupted: somebody did not like its outcome.
+        if isinstance(self._phase, Bidding) and self._phase.received:
+            raise AuditFailure(
+                Reason.BID_UNACCOUNTED,
+                f"the batch was voided over the {len(self._phase.received)} bids it had received",
+            )
+        self.state.release()
+        self._phase = None
+        self.counts.voided += 1
 
     def _blob(self, digest: bytes) -> bytes:
         body = self._read_blob(digest)

@@ -116,11 +116,12 @@ def replay(
             progress(index, len(log.entries))
         machine.apply(leaf)
     progress(len(log.entries), len(log.entries))
+    counts = machine.finish()
     if machine.state.domain != log.checkpoint.origin:
         raise AuditFailure(
             Reason.CHECKPOINT_INVALID, "the checkpoint's origin is not the log's domain"
         )
-    return machine.finish()
+    return counts
 
 
 def _check_tiles(tree: Tree, tiles: Mapping[str, bytes]) -> None:

@@ -32,6 +32,18 @@ Time = Annotated[int, Field(ge=0, lt=UINT64)]
 Count = Annotated[int, Field(ge=1, lt=1 << 32)]
 
 
+def shape_intent(document: object) -> MarketIntent:
+    """The intent that a parsed JSON document describes, as in a market file but without an account.
+
+    Raises:
+        InvalidInput: MARKET_FILE_INVALID.
+    """
+    if isinstance(document, dict) and "account" in document:
+        raise invalid("account", "is no key of an intent by itself", "its owner is who signs it")
+    given = {**document, "account": ""} if isinstance(document, dict) else document
+    return check_shape(_Intent, given).value()
+
+
 class _About(Shape):
     name: str
     source: str = ""

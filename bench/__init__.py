@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`. Each prints a table; figures once measured stand in bench/README.md."""

@@ -1,0 +1,59 @@
+"""walras audit"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from walras.cli.auditing import Audited, audit_folder
+from walras.cli.fetch import fetch_log
+from walras.cli.output import Json, next_step, print_json, say
+from walras.sdk.client import Client
+
+
+def register(app: typer.Typer, name: str, help_line: str) -> None:
+    """Add the command to the command line."""
+    app.command(name, help=help_line)(audit)
+
+
+def audit(
+    log: Annotated[
+        str, typer.Argument(metavar="DIR|ADDRESS", help="A log folder, or host:port of an engine.")
+    ],
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key",
+            "-k",
+            help="The log's verifier key, or a file with it, from a source you trust."
+            " Unset: the one that the log itself names.",
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Check a log: A every signature and inclusion, B every auction replayed, C nothing left out.
+
+    Exit code 1 and the first wrong entry if it does not hold.
+    """
+    # What names a folder is one; only otherwise can it be host:port.
+    folder = Path(log)
+    done = audit_folder(folder, key) if folder.is_dir() else asyncio.run(_fetched(log, key))
+    if as_json:
+        print_json(done.document())
+        return
+    done.show()
+    if not key:
+        say("the key is the log's own word: whoever made the log chose it; give yours by --key")
+    if folder.is_dir():
+        next_step(f"walras audit {folder} --key VKEY", "with a key from a source you trust")
+    else:
+        next_step(f"walras export {log} DIR", "keep this log")
+
+
+async def _fetched(address: str, key: str) -> Audited:
+    with tempfile.TemporaryDirectory(prefix="walras-audit-") as name:
+        async with Client(address) as client:
+            await fetch_log(client, Path(name), key)
+        return await asyncio.to_thread(audit_folder, Path(name), key)

@@ -1,0 +1,67 @@
+"""Engines that commands start: which solvers they ask, and the market they are given."""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from walras.app.config import SolverConfig
+from walras.audit.keys import Signer
+from walras.cli.output import progress
+from walras.datasets.market import Market
+from walras.sdk.client import Client
+from walras.sdk.markets import deposits, load_market, market_updates
+
+SETTLE_IN_SECONDS = 30.0
+"""For solver nodes to start."""
+
+_ADDRESS = re.compile(r"(\[.*\]|[^:\[\]]+):[0-9]{1,5}")
+
+
+def solver_configs(targets: Sequence[str]) -> list[dict[str, str]]:
+    """One node for each of an installed solver's name, a module:Class, or a node's host:port."""
+    configs: list[dict[str, str]] = []
+    for target in targets or ("baseline", "optimizer"):
+        kind = "address" if _ADDRESS.fullmatch(target) else "plugin"
+        base = re.sub(r"[^a-zA-Z0-9._-]", "-", target).strip("-._")[:56] or "solver"
+        taken = {config["name"] for config in configs}
+        numbered = (f"{base}-{number}" for number in range(2, len(configs) + 2))
+        name = next(name for name in (base, *numbered) if name not in taken)
+        configs.append(SolverConfig.model_validate({"name": name, kind: target}).model_dump())
+    return configs
+
+
+@contextmanager
+def folder_or_temporary(folder: Path | None, prefix: str) -> Iterator[Path]:
+    """`folder`, made if need be; or one that is gone afterwards."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        yield Path(name)
+
+
+def clock_at(start_ms: int | None) -> Callable[[], int]:
+    """Milliseconds since the epoch; or as if it were `start_ms` now."""
+    if start_ms is None:
+        return lambda: time.time_ns() // 1_000_000
+    began = time.monotonic_ns()
+    return lambda: start_ms + (time.monotonic_ns() - began) // 1_000_000
+
+
+async def put_market(client: Client, market: Market, operator: Signer, domain: str) -> None:
+    """`load_market` with a bar."""
+    total = sum(1 for _ in market_updates(market, operator, domain))
+    total += sum(1 for _ in deposits(market, operator, domain))
+    with progress("market", total) as advance:
+        await load_market(client, market, operator, domain, advance)
+
+
+def rules_flag(market: Market) -> dict[str, Any] | None:
+    """The market's rules as configuration; None where the configuration's own hold."""
+    return None if market.rules is None else asdict(market.rules)

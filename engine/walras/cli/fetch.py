@@ -1,0 +1,58 @@
+"""Bringing a server's log here, as a log folder."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from walras.audit.note import open_checkpoint, parse_vkey
+from walras.cli.options import parse_log_key
+from walras.cli.output import progress
+from walras.core.errors import AuditFailure, Reason
+from walras.sdk.client import Client, bounded
+from walras.store.folder import blobs_of, write_log_folder
+
+_BLOBS_IN_FLIGHT = 8
+
+
+async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[int, int]:
+    """Write the log of `client`'s engine to `folder`.
+
+    Args:
+        client: of the engine.
+        folder: made if need be.
+        log_key: the verifier key that must have signed it; empty takes the server's own.
+
+    Returns:
+        How many entries and blobs it has.
+
+    Raises:
+        AuditFailure: CHECKPOINT_INVALID if another key signed it; LOG_INCOMPLETE, BLOB_MISMATCH.
+    """
+    answer = await client.checkpoint()
+    verifier_key = parse_log_key(log_key) or answer.verifier_key
+    checkpoint = open_checkpoint(answer.checkpoint, parse_vkey(verifier_key))
+    entries: list[bytes] = []
+    with progress("entries", checkpoint.size) as advance:
+        async for entry in client.entries(0, checkpoint.size):
+            entries.append(entry)
+            advance(1)
+    if len(entries) != checkpoint.size:
+        raise AuditFailure(
+            Reason.LOG_INCOMPLETE,
+            f"the server gives {len(entries)} of the {checkpoint.size} entries it signed",
+        )
+    digests = list(dict.fromkeys(digest for entry in entries for digest in blobs_of(entry)))
+
+    with progress("blobs", len(digests)) as advance:
+
+        async def fetch(digest: bytes) -> tuple[bytes, bytes]:
+            body = await client.blob(digest)
+            if sha256(body).digest() != digest:
+                raise AuditFailure(
+                    Reason.BLOB_MISMATCH, f"the server gives another blob for {digest.hex()}"
+                )
+            advance(1)
+            return digest, body
+
+        blobs = await bounded(fetch, digests, _BLOBS_IN_FLIGHT)
+    write_log_folder(folder, entries, answer.checkpoint, verifier_key, blobs)
+    return len(entries), len(blobs)

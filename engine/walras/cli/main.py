@@ -1,0 +1,144 @@
+"""The `walras` command.
+
+Each command is a module that is imported only when it is called, so that `walras --help` answers
+at once.
+"""
+
+import json
+import sys
+from importlib import import_module
+from keyword import iskeyword
+from typing import Annotated, Any
+
+import typer
+
+from walras import __version__
+from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
+
+COMMANDS = {
+    "demo": "Watch it all: an engine, two solvers, signed intents, auctions, an audit.",
+    "dev": "Run an engine with a generated market and traffic until Ctrl-C.",
+    "serve": "Run an engine.",
+    "health": "Ask a server whether it serves.",
+    "keygen": "Make a key file.",
+    "submit": "Sign an intent and hand it in.",
+    "cancel": "Take an intent back.",
+    "watch": "Follow intents or auctions.",
+    "balances": "Show what an owner has.",
+    "deposit": "Credit an owner, as an operator.",
+    "withdraw": "Take an amount out.",
+    "generate": "Write a synthetic market file.",
+    "import": "Turn a published instance into a market file.",
+    "auction": "Run one batch of a market file, as the engine does.",
+    "solver": "List, serve and check solvers.",
+    "export": "Write a server's log to a folder.",
+    "audit": "Check a log: signatures, replay, completeness.",
+}
+"""Command → what it does, in a line; its module is walras.cli.commands.<command>."""
+
+INTERRUPTED = 130
+
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""Above BadParameter stands UsageError, which typer does not show in public."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run `args`; returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    command = typer.main.get_command(_app(args))
+    try:
+        code = command.main(args, prog_name="walras", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be flushed to it at exit.
+        sys.stdout = None
+        return 1
+    except Exception as error:
+        found = _explained(error, args)
+        if found is None:
+            raise
+        _show(found, as_json="--json" in args)
+        return 2 if isinstance(found, InvalidInput) else 1
+    return code if isinstance(code, int) else 0
+
+
+def _app(args: list[str]) -> typer.Typer:
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    called = next((arg for arg in args if not arg.startswith("-")), "")
+    for name, line in COMMANDS.items():
+        if name == called:
+            # "import" is a keyword and cannot name a module.
+            module = f"{name}_" if iskeyword(name) else name
+            import_module(f"walras.cli.commands.{module}").register(app, name, line)
+        else:
+            app.command(name, help=line)(_not_called)
+    return app
+
+
+def _not_called() -> None:
+    """Stands for a command in the overview."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"walras {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """An intent auction engine: signed trade intents in, audited settlements out."""
+
+
+def _explained(error: BaseException, args: list[str]) -> WalrasError | None:
+    """The error that a person can act on; None where there is none."""
+    if isinstance(error, WalrasError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        # An engine's tasks end together; the first that can say why speaks.
+        return next(filter(None, (_explained(inner, args) for inner in error.exceptions)), None)
+    if isinstance(error, _USAGE_ERROR):
+        name = next((arg for arg in args if arg in COMMANDS), "")
+        return InvalidInput(
+            Reason.FIELD_INVALID,
+            str(error.format_message()),
+            hint=f"see: walras {name}{' ' if name else ''}--help",
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return InvalidInput(Reason.FIELD_INVALID, f"{error.filename}: {error.strerror}")
+    return None
+
+
+def _show(error: WalrasError, *, as_json: bool) -> None:
+    if as_json:
+        document = {
+            "reason": error.reason.value,
+            "message": error.message,
+            "hint": error.hint,
+            "fields": dict(error.fields),
+        }
+        print(json.dumps({"error": document}), file=sys.stderr)
+        return
+    verdict = "audit failed" if isinstance(error, AuditFailure) else "error"
+    print(f"{verdict}: {error.reason}: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

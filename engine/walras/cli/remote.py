@@ -1,0 +1,71 @@
+"""What commands ask a server before they sign anything for it."""
+
+import time
+from dataclasses import dataclass
+
+from walras.api.v1 import log_service_pb2
+from walras.audit.note import NoteKey, open_checkpoint, parse_vkey
+from walras.cli.options import parse_log_key
+from walras.core.assets import Asset
+from walras.sdk.client import Client
+from walras.sdk.signing import verify_receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Whose signature receipts must carry.
+
+    Attributes:
+        key: of the log; its name is the engine's domain.
+        remark: where the key comes from, for people.
+    """
+
+    key: NoteKey
+    remark: str
+
+    @property
+    def domain(self) -> str:
+        """What records for this engine are signed for."""
+        return self.key.name
+
+
+async def log_of(client: Client, log_key: str) -> Log:
+    """The log's key: the one given, which must have signed the server's checkpoint, or its own.
+
+    Raises:
+        AuditFailure: CHECKPOINT_INVALID if the server's checkpoint is not of the given key.
+        InvalidInput: PUBLIC_KEY_INVALID.
+    """
+    answer = await client.checkpoint()
+    given = parse_log_key(log_key)
+    log = (
+        Log(parse_vkey(given), "as given by --log-key")
+        if given
+        else Log(parse_vkey(answer.verifier_key), "the server's own word; give yours by --log-key")
+    )
+    open_checkpoint(answer.checkpoint, log.key)
+    return log
+
+
+async def assets_of(client: Client) -> dict[str, Asset]:
+    """The engine's assets by id."""
+    found = {}
+    async for listed in client.assets():
+        asset = listed.asset
+        found[asset.id] = Asset(asset.id, asset.symbol, asset.decimals)
+    return found
+
+
+def checked_receipt(leaf: bytes, receipt: log_service_pb2.Receipt, log: Log) -> dict[str, int]:
+    """What a receipt says, once it proved it.
+
+    Raises:
+        AuditFailure: as `verify_receipt`.
+    """
+    checkpoint = verify_receipt(leaf, receipt, log.key)
+    return {"leaf_index": receipt.inclusion.leaf_index, "tree_size": checkpoint.size}
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,334 @@
+"""A client of the engine over gRPC.
+
+    async with Client("127.0.0.1:7400") as client:
+        answer = await client.submit(sign_record(intent, signer))
+
+Answers are the messages of `walras.api.v1`. Every mutation carries a request id, the same one when
+it is tried again, so that it happens once. A call is tried again only where the engine could not be
+reached or is stopping. Every call has a deadline, except the streams that watch, which last until
+the caller is done.
+
+Every method raises:
+    InvalidInput: what the engine refused, with its reason, message, hint and fields.
+    WalrasError: ENGINE_UNREACHABLE, DEADLINE_PASSED or INTERNAL.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from walras.api.v1 import (
+    asset_pb2,
+    auction_service_pb2,
+    auction_service_pb2_grpc,
+    intent_service_pb2,
+    intent_service_pb2_grpc,
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+    log_service_pb2,
+    log_service_pb2_grpc,
+    market_service_pb2,
+    market_service_pb2_grpc,
+    venue_pb2,
+)
+from walras.core.errors import InvalidInput, WalrasError
+from walras.sdk.status import known_reason, to_error
+
+MAX_ANSWER_BYTES = 16 << 20
+CHUNK = 256
+"""Envelopes in one SubmitIntents."""
+
+_FIRST_PAUSE = 0.1
+_LAST_PAUSE = 2.0
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+    # gRPC's own pause after a failed connection would outlast ours.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+A = TypeVar("A")
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of one envelope of many: either a receipt or an error."""
+
+    intent_id: bytes
+    receipt: log_service_pb2.Receipt | None
+    error: InvalidInput | None
+
+
+class Client:
+    """One engine.
+
+    Args:
+        address: host:port.
+        timeout: seconds for one call with all its attempts.
+        attempts: how often a call is tried at most.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 30.0, attempts: int = 5) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._attempts = attempts
+        self._channel = channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._intents = intent_service_pb2_grpc.IntentServiceStub(channel)
+        self._auctions = auction_service_pb2_grpc.AuctionServiceStub(channel)
+        self._market = market_service_pb2_grpc.MarketServiceStub(channel)
+        self._ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._log = log_service_pb2_grpc.LogServiceStub(channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._channel.close()
+
+    # intents
+
+    async def submit(self, envelope: bytes) -> intent_service_pb2.SubmitIntentResponse:
+        """Hand in a signed intent; it is durable when this returns."""
+        request = intent_service_pb2.SubmitIntentRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._intents.SubmitIntent, request)
+
+    async def submit_many(
+        self,
+        envelopes: Sequence[bytes],
+        *,
+        in_flight: int = 4,
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> list[Submitted]:
+        """Hand in many, `CHUNK` at a time; each stands or falls by itself.
+
+        Args:
+            envelopes: signed intents.
+            in_flight: chunks that are on their way at once.
+            on_progress: called with the number of envelopes that were just answered.
+
+        Returns:
+            One for each envelope, in order.
+        """
+
+        async def send(chunk: Sequence[bytes]) -> list[Submitted]:
+            request = intent_service_pb2.SubmitIntentsRequest(request_id=_fresh(), envelopes=chunk)
+            answer = await self._call(self._intents.SubmitIntents, request)
+            on_progress(len(chunk))
+            return [_submitted(result, answer.checkpoint) for result in answer.results]
+
+        chunks = [envelopes[at : at + CHUNK] for at in range(0, len(envelopes), CHUNK)]
+        return [one for part in await bounded(send, chunks, in_flight) for one in part]
+
+    async def cancel(self, envelope: bytes) -> intent_service_pb2.CancelIntentResponse:
+        """Hand in a signed cancellation."""
+        request = intent_service_pb2.CancelIntentRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._intents.CancelIntent, request)
+
+    async def get_intent(self, intent_id: bytes) -> intent_service_pb2.IntentStatus:
+        """One intent, whatever became of it."""
+        request = intent_service_pb2.GetIntentRequest(intent_id=intent_id)
+        return (await self._call(self._intents.GetIntent, request)).intent
+
+    async def list_intents(
+        self,
+        *,
+        owner: bytes = b"",
+        state: "intent_service_pb2.IntentState.ValueType" = intent_service_pb2.INTENT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> AsyncIterator[intent_service_pb2.IntentStatus]:
+        """Intents in the order of the log; of every owner and in every state unless told."""
+        request = intent_service_pb2.ListIntentsRequest(
+            owner=owner, state=state, page_size=page_size
+        )
+        async for page in self._pages(self._intents.ListIntents, request):
+            for intent in page.intents:
+                yield intent
+
+    async def watch_intents(
+        self, intent_ids: Sequence[bytes] = (), *, owner: bytes = b""
+    ) -> AsyncIterator[intent_service_pb2.IntentStatus]:
+        """The present state of each, then every change until all are closed; or an owner's."""
+        request = intent_service_pb2.WatchIntentsRequest(intent_ids=intent_ids, owner=owner)
+        async for answer in self._stream(self._intents.WatchIntents(request)):
+            yield answer.intent
+
+    # the market and the ledger
+
+    async def put_venues(self, envelope: bytes) -> market_service_pb2.PutVenuesResponse:
+        """Hand in an operator's signed market update."""
+        request = market_service_pb2.PutVenuesRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._market.PutVenues, request)
+
+    async def assets(self) -> AsyncIterator[market_service_pb2.ListedAsset]:
+        """Assets with their prices, by ascending id."""
+        request = market_service_pb2.ListAssetsRequest()
+        async for page in self._pages(self._market.ListAssets, request):
+            for asset in page.assets:
+                yield asset
+
+    async def snapshot(self) -> AsyncIterator[venue_pb2.Venue]:
+        """Venues in their present states, by ascending id."""
+        request = market_service_pb2.GetSnapshotRequest()
+        async for page in self._pages(self._market.GetSnapshot, request):
+            for venue in page.venues:
+                yield venue
+
+    async def deposit(self, envelope: bytes) -> ledger_service_pb2.DepositResponse:
+        """Hand in an operator's signed deposit."""
+        request = ledger_service_pb2.DepositRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._ledger.Deposit, request)
+
+    async def withdraw(self, envelope: bytes) -> ledger_service_pb2.WithdrawResponse:
+        """Hand in an owner's signed withdrawal; it waits for the running batch to end."""
+        request = ledger_service_pb2.WithdrawRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._ledger.Withdraw, request)
+
+    async def balances(self, owner: bytes) -> AsyncIterator[asset_pb2.Balance]:
+        """What an owner has, by ascending asset."""
+        request = ledger_service_pb2.GetBalancesRequest(owner=owner)
+        async for page in self._pages(self._ledger.GetBalances, request):
+            for balance in page.balances:
+                yield balance
+
+    # auctions
+
+    async def get_auction(self, auction_id: int) -> auction_service_pb2.Auction:
+        """One auction."""
+        request = auction_service_pb2.GetAuctionRequest(auction_id=auction_id)
+        return (await self._call(self._auctions.GetAuction, request)).auction
+
+    async def auctions(self, *, page_size: int = 0) -> AsyncIterator[auction_service_pb2.Auction]:
+        """Auctions, newest first."""
+        request = auction_service_pb2.ListAuctionsRequest(page_size=page_size)
+        async for page in self._pages(self._auctions.ListAuctions, request):
+            for auction in page.auctions:
+                yield auction
+
+    async def watch_auctions(
+        self, on_ready: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[auction_service_pb2.Auction]:
+        """Every auction that ends once `on_ready` was called."""
+        call = self._auctions.WatchAuctions(auction_service_pb2.WatchAuctionsRequest())
+        async for answer in self._stream(call, on_ready):
+            yield answer.auction
+
+    async def bundle(self, auction_id: int) -> bytes:
+        """The envelope of an auction's signed bundle."""
+        request = auction_service_pb2.GetBundleRequest(auction_id=auction_id)
+        return (await self._call(self._auctions.GetBundle, request)).envelope
+
+    # the log
+
+    async def checkpoint(self, tree_size: int = 0) -> log_service_pb2.GetCheckpointResponse:
+        """The newest checkpoint, or that of a size; and the verifier key, for convenience."""
+        request = log_service_pb2.GetCheckpointRequest(tree_size=tree_size)
+        return await self._call(self._log.GetCheckpoint, request)
+
+    async def entries(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Entries `start` to `stop`, or as far as the log goes."""
+        while start < stop:
+            request = log_service_pb2.GetEntriesRequest(
+                start=start, limit=min(stop - start, (1 << 32) - 1)
+            )
+            page = (await self._call(self._log.GetEntries, request)).entries
+            if not page:
+                return
+            for entry in page:
+                yield entry
+            start += len(page)
+
+    async def blob(self, digest: bytes) -> bytes:
+        """The blob of a SHA-256. What it hashes to is for the caller to check."""
+
+        async def read() -> bytes:
+            request = log_service_pb2.GetBlobRequest(digest=digest)
+            call = self._log.GetBlob(request, timeout=self._timeout)
+            return b"".join([answer.chunk async for answer in call])
+
+        return await self._attempt(lambda _: read())
+
+    # how calls are made
+
+    async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
+        return await self._attempt(lambda seconds: method(request, timeout=seconds))
+
+    async def _attempt(self, call: Callable[[float], Awaitable[A]]) -> A:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return await call(max(0.001, end - loop.time()))
+            except grpc.aio.AioRpcError as error:
+                pause = _pause(attempt)
+                last = attempt == self._attempts or loop.time() + pause >= end
+                if last or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise to_error(error, self.address) from error
+            await asyncio.sleep(pause)
+        raise AssertionError  # the last attempt returned or raised
+
+    async def _pages(self, method: Any, request: Any) -> AsyncIterator[Any]:
+        while True:
+            page = await self._call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def _stream(
+        self, call: Any, on_ready: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[Any]:
+        try:
+            await call.initial_metadata()
+            on_ready()
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise to_error(error, self.address) from error
+        finally:
+            call.cancel()
+
+
+async def bounded(work: Callable[[A], Awaitable[R]], items: Sequence[A], in_flight: int) -> list[R]:
+    """`work` over `items`, at most `in_flight` at once, in order; the first failure ends all."""
+    gate = asyncio.Semaphore(in_flight)
+
+    async def one(item: A) -> R:
+        async with gate:
+            return await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except* WalrasError as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _pause(attempt: int) -> float:
+    # Full jitter: those who failed together do not come back together.
+    most = min(_LAST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
+    return random.uniform(0, most)  # noqa: S311 - spreads load, guards nothing
+
+
+def _submitted(result: intent_service_pb2.SubmitResult, checkpoint: bytes) -> Submitted:
+    if result.HasField("refusal"):
+        refusal = result.refusal
+        error = InvalidInput(known_reason(refusal.reason), refusal.message, hint=refusal.hint)
+        return Submitted(result.intent_id, None, error)
+    receipt = log_service_pb2.Receipt(inclusion=result.inclusion, checkpoint=checkpoint)
+    return Submitted(result.intent_id, receipt, None)
+
+
+def _fresh() -> str:
+    return uuid.uuid4().hex

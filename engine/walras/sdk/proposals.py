@@ -1,0 +1,133 @@
+"""From a solver's mathematics to a bid that keeps every rule (protocol §5)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from walras.auction.candidates import ScoredBid
+from walras.auction.validity import score_bid
+from walras.core.bids import Bid, Execution, Fill, Proposal
+from walras.core.errors import BidRejected
+from walras.core.intents import Intent
+from walras.protocol.problem import OpenIntent, Problem
+
+PRICE_BITS = 250
+"""The greatest price of a vector made here is below 2^250."""
+
+_NOBODY = bytes(32)
+
+
+def settlement(intent: Intent, units: int, prices: Mapping[str, int]) -> int:
+    """What `units` units settle for: s = floor(−Σ quantity·k·price / price of the settlement
+    asset).
+    """
+    worth = sum(leg.quantity * prices[leg.asset] for leg in intent.legs)
+    return -worth * units // prices[intent.settlement_asset]
+
+
+def keeps_limit(intent: Intent, units: int, settled: int, limit: int) -> bool:
+    """Whether s·N ≥ k·L: exact."""
+    return settled * intent.units >= units * limit
+
+
+def keeps_collar(problem: Problem, intent: Intent, units: int, settled: int) -> bool:
+    """Whether what the fill receives is worth what it gives, within `collar_bps`, at reference
+    prices.
+    """
+    given = received = 0
+    for leg in intent.legs:
+        worth = leg.quantity * units * problem.prices[leg.asset].amount
+        received, given = received + max(worth, 0), given + max(-worth, 0)
+    worth = settled * problem.prices[intent.settlement_asset].amount
+    received, given = received + max(worth, 0), given + max(-worth, 0)
+    return given > 0 and abs(received - given) * 10_000 <= problem.rules.collar_bps * given
+
+
+def tradable(problem: Problem, found: OpenIntent) -> bool:
+    """Whether every asset of the intent has a reference price."""
+    return all(asset in problem.prices for asset in found.intent.assets)
+
+
+def price_vector(prices: Mapping[str, float | Fraction]) -> dict[str, int]:
+    """Integer prices in the same ratios: exact for floats, within 2^-150 for fractions of like
+    size.
+
+    The greatest becomes just less than 2^250, so that ratios up to 2^100 keep 150 bits.
+
+    Args:
+        prices: positive and finite, in any common unit.
+
+    Raises:
+        ValueError: a price is not positive, or too small beside the greatest.
+    """
+    exact = {asset: Fraction(price) for asset, price in prices.items()}
+    if not exact:
+        return {}
+    top = max(exact.values())
+    if min(exact.values()) <= 0:
+        raise ValueError("prices must be positive")
+    shift = PRICE_BITS - (top.numerator.bit_length() - top.denominator.bit_length() + 1)
+    scale = Fraction(2) ** shift
+    scaled = {asset: int(price * scale) for asset, price in exact.items()}
+    if min(scaled.values()) < 1:
+        raise ValueError("a price is too small beside the greatest one")
+    return scaled
+
+
+def net_flows(
+    problem: Problem,
+    fills: Iterable[tuple[bytes, int]],
+    prices: Mapping[str, int],
+    executions: Iterable[Execution] = (),
+) -> dict[str, int]:
+    """Asset → what owners and venues give less what they receive; a valid bid has none below 0."""
+    pool: defaultdict[str, int] = defaultdict(int)
+    for intent_id, units in fills:
+        intent = problem.intents[intent_id].intent
+        for leg in intent.legs:
+            pool[leg.asset] -= leg.quantity * units
+        pool[intent.settlement_asset] -= settlement(intent, units, prices)
+    for step in executions:
+        pool[step.asset_in] -= step.amount_in
+        pool[step.asset_out] += step.amount_out
+    return dict(pool)
+
+
+def propose(
+    problem: Problem,
+    fills: Mapping[bytes, int],
+    prices: Mapping[str, int],
+    executions: Iterable[Execution] = (),
+) -> Proposal:
+    """A proposal of the fills with units, in the intents' order, with the prices they need and no
+    others.
+    """
+    kept = tuple(Fill(name, fills[name]) for name in sorted(fills) if fills[name] > 0)
+    needed = {asset for fill in kept for asset in problem.intents[fill.intent_id].intent.assets}
+    return Proposal(
+        fills=kept,
+        prices={asset: prices[asset] for asset in sorted(needed)},
+        executions=tuple(executions),
+    )
+
+
+def self_check(problem: Problem, proposal: Proposal) -> ScoredBid | None:
+    """What the auction would make of the proposal; None where it would reject it.
+
+    The auction's own rules judge, so a solver that sends only what passes here never sends an
+    invalid bid.
+    """
+    try:
+        return judged(problem, proposal)
+    except BidRejected:
+        return None
+
+
+def judged(problem: Problem, proposal: Proposal) -> ScoredBid:
+    """As `self_check`, for a solver's author.
+
+    Raises:
+        BidRejected: the rule that the proposal breaks, with the numbers.
+    """
+    bid = Bid(problem.auction_id, _NOBODY, _NOBODY, proposal)
+    return score_bid(problem, _NOBODY, bid, bid_id=_NOBODY, bid_digest=_NOBODY)

@@ -1,0 +1,58 @@
+"""Signing records, and checking the receipt that an engine gives for one (protocol §3, §8)."""
+
+import secrets
+
+from walras.api.v1 import log_service_pb2
+from walras.audit import envelope
+from walras.audit.keys import Signer
+from walras.audit.merkle import leaf_hash, verify_inclusion
+from walras.audit.note import Checkpoint, NoteKey, open_checkpoint
+from walras.core.errors import AuditFailure, Reason
+from walras.core.intents import Intent
+from walras.protocol.codec import Signed, encode
+
+
+def sign_record(record: Signed, signer: Signer) -> bytes:
+    """The envelope of `record`, signed by `signer`, as it is sent and logged.
+
+    Raises:
+        InvalidInput: ENVELOPE_MALFORMED if the record cannot stand in an envelope.
+    """
+    kind, body = encode(record)
+    return envelope.seal(kind.payload_type, body, signer)
+
+
+def intent_id(intent: Intent) -> bytes:
+    """SHA-256 over the PAE: the intent's id, whoever signs it."""
+    kind, body = encode(intent)
+    return envelope.record_id(kind.payload_type, body)
+
+
+def fresh_nonce() -> int:
+    """A random nonce: signers that keep no count do not meet in 64 bits."""
+    return secrets.randbits(64)
+
+
+def verify_receipt(leaf: bytes, receipt: log_service_pb2.Receipt, key: NoteKey) -> Checkpoint:
+    """The checkpoint whose tree holds `leaf`, if the receipt proves that.
+
+    Args:
+        leaf: the envelope that was sent, byte for byte.
+        receipt: what the engine answered.
+        key: the log's; get it from elsewhere than from the engine that is to be checked.
+
+    Raises:
+        AuditFailure: CHECKPOINT_INVALID or PROOF_INVALID.
+    """
+    checkpoint = open_checkpoint(receipt.checkpoint, key)
+    proof = receipt.inclusion
+    if proof.tree_size != checkpoint.size:
+        raise AuditFailure(
+            Reason.PROOF_INVALID,
+            f"the proof is for a tree of {proof.tree_size} entries,"
+            f" the checkpoint for one of {checkpoint.size}",
+        )
+    verify_inclusion(
+        leaf_hash(leaf), proof.leaf_index, checkpoint.size, list(proof.hashes), checkpoint.root
+    )
+    return checkpoint

@@ -1,0 +1,179 @@
+"""A log as a folder of files that can be copied, served and audited anywhere.
+
+    checkpoint              signed note over everything else
+    log.vkey                the verifier key it claims; trust one that you got elsewhere
+    tile/…                  hash tiles and entry bundles, as C2SP tlog-tiles names them
+    blobs/<2 hex>/<64 hex>  the problems, bids and bundles that entries name, by their SHA-256
+
+Everything in a folder is hostile until the audit has checked it.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from walras.audit import envelope
+from walras.audit.merkle import Tree
+from walras.audit.note import SIZE_LIMIT
+from walras.audit.tiles import bundles, decode_bundle, hash_tiles, tile_files
+from walras.core.errors import AuditFailure, InvalidInput, Reason
+from walras.protocol.codec import decode
+from walras.protocol.records import KIND_OF_TYPE, Awarded, BidReceived, Kind, Sealed, Settled
+
+CHECKPOINT = "checkpoint"
+VERIFIER_KEY = "log.vkey"
+
+_WITH_BLOBS = {Kind.SEALED, Kind.BID_RECEIVED, Kind.AWARDED, Kind.SETTLED}
+
+
+def blob_path(digest: bytes) -> str:
+    """Where the blob of a SHA-256 stands, relative to the folder."""
+    name = digest.hex()
+    return f"blobs/{name[:2]}/{name}"
+
+
+def blobs_of(entry: bytes) -> tuple[bytes, ...]:
+    """The digests of the blobs that a log entry names.
+
+    Raises:
+        InvalidInput: the entry is not a record; nothing is said of its signature.
+    """
+    signed = envelope.decode(entry)
+    kind = KIND_OF_TYPE.get(signed.payload_type)
+    # Most entries are intents, which name none.
+    if kind not in _WITH_BLOBS:
+        return ()
+    match decode(kind, signed.body):
+        case Sealed(problem_digest=digest) | BidReceived(bid_digest=digest):
+            return (digest,)
+        case Awarded(bundle_digest=digest):
+            return (digest,)
+        case Settled(bundle_digest=bundle, balances_digest=balances, venues_digest=venues):
+            return (bundle, balances, venues)
+        case _:
+            return ()
+
+
+def write_log_folder(
+    folder: Path,
+    entries: Sequence[bytes],
+    checkpoint: bytes,
+    verifier_key: str,
+    blobs: Iterable[tuple[bytes, bytes]],
+) -> None:
+    """Write a log to `folder`; the checkpoint comes last, so what it covers is there.
+
+    Args:
+        folder: made if need be. A log that is there already is replaced file by file.
+        entries: as many as the checkpoint covers.
+        checkpoint: signed note.
+        verifier_key: of the log.
+        blobs: digest and content of what the entries name.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for digest, body in blobs:
+        _write(folder / blob_path(digest), body)
+    tree = Tree()
+    for entry in entries:
+        tree.append(entry)
+    for path, content in tile_files(entries, tree):
+        _write(folder / path, content)
+    _write(folder / VERIFIER_KEY, f"{verifier_key}\n".encode())
+    _write(folder / CHECKPOINT, checkpoint)
+
+
+class FolderSource:
+    """A log folder, read for an audit. What is in it is hostile.
+
+    Raises, when made:
+        InvalidInput: FIELD_INVALID if there is no log in the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / CHECKPOINT).is_file():
+            raise InvalidInput(
+                Reason.FIELD_INVALID,
+                f"there is no log in {folder}: it has no file {CHECKPOINT!r}",
+                hint="write one: walras export ADDRESS DIR",
+            )
+
+    def checkpoint(self) -> bytes:
+        """The signed note."""
+        return (self.folder / CHECKPOINT).read_bytes()
+
+    def verifier_key(self) -> str:
+        """The key that the folder itself names; empty where it names none."""
+        try:
+            return (self.folder / VERIFIER_KEY).read_text().strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return ""
+
+    def entries(self) -> Iterator[bytes]:
+        """The log from its first entry, as far as the checkpoint's size line says.
+
+        Raises:
+            AuditFailure: LOG_INCOMPLETE for a missing bundle, LOG_MALFORMED for a bad one.
+        """
+        for tile in bundles(self._size()):
+            try:
+                data = (self.folder / tile.path).read_bytes()
+            except FileNotFoundError:
+                raise AuditFailure(
+                    Reason.LOG_INCOMPLETE,
+                    f"the bundle {tile.path} is not there",
+                    index=tile.index * 256,
+                ) from None
+            try:
+                yield from decode_bundle(data, tile.width)
+            except AuditFailure as failure:
+                raise AuditFailure(
+                    failure.reason,
+                    f"{tile.path}, which begins at entry {tile.index * 256}: {failure.message}",
+                    index=tile.index * 256,
+                ) from failure
+
+    def hash_tiles(self) -> dict[str, bytes]:
+        """The stored hash tiles by path, as many as are there."""
+        found = {}
+        for tile in hash_tiles(self._size()):
+            with contextlib.suppress(FileNotFoundError):
+                found[tile.path] = (self.folder / tile.path).read_bytes()
+        return found
+
+    def blob(self, digest: bytes) -> bytes:
+        """What stands under `digest`.
+
+        Raises:
+            AuditFailure: BLOB_MISSING.
+        """
+        try:
+            return (self.folder / blob_path(digest)).read_bytes()
+        except FileNotFoundError:
+            raise AuditFailure(
+                Reason.BLOB_MISSING, f"the blob {digest.hex()} is not there", digest=digest.hex()
+            ) from None
+
+    def _size(self) -> int:
+        # Read before the note is verified, so only as far as files reach; the audit compares.
+        lines = self.checkpoint().split(b"\n", 2)
+        size = lines[1] if len(lines) > 1 else b""
+        if not (size.isascii() and size.isdigit() and len(size) <= 19):
+            return 0
+        return min(int(size), SIZE_LIMIT - 1)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put `content` at `path`: whole or, after a crash, not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

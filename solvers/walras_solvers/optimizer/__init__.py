@@ -1,0 +1,23 @@
+"""The batch solver: one price vector for everybody, rings and pools included."""
+
+from collections.abc import Iterable
+
+from walras.sdk import Deadline, Description, Problem, Proposal, self_check
+from walras_solvers.baseline import group_bids
+from walras_solvers.optimizer.book import make_book
+from walras_solvers.optimizer.search import search
+
+MOST = 32
+"""Proposals for one problem, at most."""
+
+
+class Optimizer:
+    """Clears the whole batch at once: tâtonnement, linear programs, exact repair."""
+
+    def describe(self) -> Description:
+        """Name and version."""
+        return Description("optimizer", "1")
+
+    def solve(self, problem: Problem, deadline: Deadline) -> Iterable[Proposal]:
+        """Bids for single groups first, then better and better ones for the batch and its parts."""
+        yield from search(problem, deadline, MOST)

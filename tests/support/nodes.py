@@ -1,0 +1,73 @@
+"""Solver nodes on loopback, honest and otherwise."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from walras.audit.keys import Signer
+from walras.core.bids import Proposal
+from walras.protocol.problem import Problem
+from walras.sdk import node as sdk
+from walras.sdk.solver import Solver
+
+SERVICE = "walras.api.v1.SolverService"
+
+
+@asynccontextmanager
+async def serving(
+    node: sdk.Node, listen: str = "127.0.0.1:0", *, grace: float = 0.0
+) -> AsyncIterator[str]:
+    """`node` behind gRPC; yields its address."""
+    server, address = await sdk.start(node, listen)
+    try:
+        yield address
+    finally:
+        await server.stop(grace)
+
+
+class Impostor(sdk.Node):
+    """Shows one key and signs with another."""
+
+    def __init__(self, solver: Solver, shown: Signer, used: Signer) -> None:
+        super().__init__(solver, shown)
+        self._used = used
+
+    def _sign(self, problem: Problem, digest: bytes, proposal: Proposal) -> bytes:
+        self._signer, shown = self._used, self._signer
+        try:
+            return super()._sign(problem, digest, proposal)
+        finally:
+            self._signer = shown
+
+
+class Babbler(sdk.Node):
+    """Sends bytes that are no envelope."""
+
+    def _sign(self, problem: Problem, digest: bytes, proposal: Proposal) -> bytes:
+        return b"\xff\x00 not an envelope"
+
+
+@asynccontextmanager
+async def raw_server(describe: bytes, answers: tuple[bytes, ...]) -> AsyncIterator[str]:
+    """A server that answers with these very bytes, whether or not they are messages."""
+
+    async def on_describe(request: bytes, context: object) -> bytes:
+        return describe
+
+    async def on_solve(request: bytes, context: object) -> AsyncIterator[bytes]:
+        for answer in answers:
+            yield answer
+
+    handlers = {
+        "Describe": grpc.unary_unary_rpc_method_handler(on_describe),
+        "Solve": grpc.unary_stream_rpc_method_handler(on_solve),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)

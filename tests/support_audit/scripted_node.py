@@ -1,0 +1,72 @@
+"""A solver node that answers what a test tells it to, over the real contract."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import grpc
+
+from walras.api.v1 import solver_service_pb2 as pb
+from walras.api.v1 import solver_service_pb2_grpc
+from walras.audit.keys import Signer
+from walras.core.bids import Bid, Proposal
+from walras.protocol.problem import Problem
+from walras.protocol.trade import decode_intent, decode_problem, intent_ids
+from walras.sdk.node import OPTIONS
+from walras.sdk.signing import sign_record
+
+
+@dataclass(frozen=True)
+class Task:
+    """One sealed problem, and what it takes to bid for it."""
+
+    problem: Problem
+    digest: bytes
+    signer: Signer
+
+    def bid(self, proposal: Proposal, **changes: object) -> bytes:
+        bid = Bid(self.problem.auction_id, self.digest, self.signer.public_key, proposal)
+        return sign_record(replace(bid, **changes), self.signer)  # type: ignore[arg-type]
+
+
+Script = Callable[[Task], AsyncIterator[bytes]]
+
+
+async def silence(_task: Task) -> AsyncIterator[bytes]:
+    """No bids."""
+    for nothing in ():
+        yield nothing
+
+
+class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
+    """Set `script` before a batch is sealed."""
+
+    def __init__(self, name: str, signer: Signer) -> None:
+        self.name = name
+        self.signer = signer
+        self.script: Script = silence
+        self._server = grpc.aio.server(options=OPTIONS)
+
+    async def start(self) -> str:
+        solver_service_pb2_grpc.add_SolverServiceServicer_to_server(self, self._server)
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return f"127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
+    async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
+        return pb.DescribeResponse(
+            name=self.name, version="1", public_key=self.signer.public_key
+        )
+
+    async def Solve(
+        self, request: pb.SolveRequest, context: object
+    ) -> AsyncIterator[pb.SolveResponse]:
+        names = intent_ids(request.problem)
+        intents = dict(zip(names, map(decode_intent, request.intents), strict=True))
+        problem = decode_problem(request.problem, intents)
+        task = Task(problem, sha256(request.problem).digest(), self.signer)
+        async for bid in self.script(task):
+            yield pb.SolveResponse(bid=bid)

@@ -1,0 +1,176 @@
+"""Selection, case by case; the property tests compare it with an exhaustive search."""
+
+from itertools import compress, product
+from random import Random
+
+import pytest
+
+from auctions import candidate, key
+from walras.auction.packing import Budget, Cover, Packing
+from walras.auction.selection import best_total, select, tie
+
+SEED = b"seed"
+ASSET = "asset"
+
+
+def names(selection: object, *known: str) -> set[str]:
+    won = {bid.id for bid in selection.winners}  # type: ignore[attr-defined]
+    found = {name for name in known if key(name) in won}
+    assert len(found) == len(won)
+    return found
+
+
+def test_nothing_wins_where_nothing_is_bid() -> None:
+    selection = select([], {}, SEED)
+    assert (selection.winners, selection.total, selection.bound) == ((), 0, 0)
+    assert selection.settled
+
+
+def test_a_group_a_venue_and_an_intent_stand_in_one_winner() -> None:
+    bids = [
+        candidate("wide", 10, ["g", "h"], venues=["v"]),
+        candidate("g", 6, ["g"]),
+        candidate("h", 5, ["h"], venues=["w"]),
+        candidate("i", 3, ["i"], venues=["w"]),
+        candidate("j", 2, ["j"], venues=["v"]),
+    ]
+    everyone = "wide", "g", "h", "i", "j"
+    selection = select(bids, {}, SEED)
+    assert names(selection, *everyone) == {"g", "h", "j"}
+    assert selection.total == selection.bound == 13
+    assert [bid.id for bid in selection.winners] == sorted(bid.id for bid in selection.winners)
+    without = select(bids[:2] + bids[3:], {}, SEED)
+    assert names(without, *everyone) == {"wide", "i"}
+
+
+def test_bids_that_share_nothing_are_solved_apart() -> None:
+    bids = [candidate(f"bid {n}", n + 1, [f"group {n // 2}"]) for n in range(10)]
+    selection = select(bids, {}, SEED)
+    assert sorted(part.total for part in selection.parts) == [2, 4, 6, 8, 10]
+    assert selection.total == 30
+
+
+def test_one_account_cannot_pay_for_two_winners_that_it_can_pay_for_alone() -> None:
+    owner = ("owner", ASSET)
+    bids = [
+        candidate("a", 5, ["g"], spends={owner: 6}),
+        candidate("b", 4, ["h"], spends={owner: 5}),
+        candidate("c", 3, ["i"], spends={owner: 5}),
+    ]
+    account = (key("owner"), ASSET)
+    assert names(select(bids, {account: 16}, SEED), "a", "b", "c") == {"a", "b", "c"}
+    assert names(select(bids, {account: 15}, SEED), "a", "b", "c") == {"a", "b"}
+    assert names(select(bids, {account: 10}, SEED), "a", "b", "c") == {"b", "c"}
+
+
+@pytest.mark.parametrize("exponent", [10, 57, 60, 64, 200, 250])
+def test_budgets_are_exact_at_any_size(exponent: int) -> None:
+    owner, size = ("owner", ASSET), 1 << exponent
+    bids = [
+        candidate(f"bid {n}", 10 + n, [f"group {n}"], spends={owner: size + (n >= 6)})
+        for n in range(12)
+    ]
+    selection = select(bids, {(key("owner"), ASSET): 6 * size + 2}, SEED)
+    # Any six fit that have at most two of the odd atoms.
+    assert selection.total == selection.bound == 21 + 20 + 15 + 14 + 13 + 12
+    assert selection.settled
+
+
+def test_totals_have_no_ceiling() -> None:
+    greatest = (1 << 62) - 1
+    bids = [candidate(f"bid {n}", greatest - n, [f"g{n}", f"g{n + 1}"]) for n in range(9)]
+    selection = select(bids, {}, SEED)
+    assert len(selection.parts) == 1
+    assert selection.total == selection.bound == 5 * greatest - (0 + 2 + 4 + 6 + 8)
+    assert best_total(bids, {}) == selection.total
+
+
+def test_scores_that_floating_point_cannot_tell_apart() -> None:
+    great = 1 << 60
+    bids = [
+        candidate("a", great + 1, ["g", "h"]),
+        candidate("b", great // 2, ["g"], venues=["v"]),
+        candidate("c", great // 2 + 2, ["h"], venues=["w"]),
+    ]
+    assert names(select(bids, {}, SEED), "a", "b", "c") == {"b", "c"}
+
+
+def test_a_tie_goes_by_the_seed_and_not_by_the_order() -> None:
+    bids = [candidate(f"bid {n}", 7, ["g"], venues=[f"v{n}"]) for n in range(8)]
+    winners = set()
+    for number in range(40):
+        seed = b"%d" % number
+        (winner,) = select(bids, {}, seed).winners
+        assert winner.id == max((bid.id for bid in bids), key=lambda name: tie(seed, name))
+        assert select(bids[::-1], {}, seed).winners == (winner,)
+        winners.add(winner.id)
+    assert len(winners) > 4
+
+
+def test_the_tie_is_the_start_of_a_hash() -> None:
+    # printf abc | sha256sum: ba7816bf…
+    assert tie(b"a", b"bc") == 0xBA7816BF
+
+
+def test_many_small_bids_beat_one_in_a_tie_only_by_their_ties() -> None:
+    bids = [
+        candidate("whole", 4, ["g", "h"]),
+        candidate("left", 2, ["g"]),
+        candidate("right", 2, ["h"]),
+    ]
+    outcomes = set()
+    for number in range(60):
+        seed = b"%d" % number
+        together = tie(seed, key("left")) + tie(seed, key("right"))
+        expected = {"whole"} if tie(seed, key("whole")) > together else {"left", "right"}
+        assert names(select(bids, {}, seed), "whole", "left", "right") == expected
+        outcomes.add(frozenset(expected))
+    assert len(outcomes) == 2
+
+
+def test_where_the_effort_ends_the_bound_still_holds() -> None:
+    r = Random(1)
+    bids = [
+        candidate(
+            f"bid {n}",
+            r.randint(50, 99),
+            [f"g{g}" for g in r.sample(range(40), 3)],
+            spends={(f"owner {r.randrange(9)}", ASSET): r.randint(10, 19)},
+        )
+        for n in range(120)
+    ]
+    balances = {(key(f"owner {n}"), ASSET): 25 for n in range(9)}
+    best = select(bids, balances, SEED)
+    assert best.settled
+    hurried = select(bids, balances, SEED, effort=0.0)
+    assert not hurried.settled
+    assert 0 < hurried.total <= best.total <= hurried.bound
+    assert hurried == select(bids[::-1], balances, SEED, effort=0.0)
+    groups = [group for bid in hurried.winners for group in bid.surplus]
+    assert len(groups) == len(set(groups))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_cover_forbids_what_overspends_and_nothing_else(seed: int) -> None:
+    r = Random(seed)
+    scale = 1 << r.choice([0, 70, 250])
+    spends = {i: r.randint(1, 6) * scale + r.randint(0, 1) for i in range(8)}
+    budget = Budget(spends, r.randint(6, 15) * scale)
+    choices = list(product([False, True], repeat=8))
+    within = [c for c in choices if sum(compress(spends.values(), c)) <= budget.balance]
+    for choice in choices:
+        covers = budget.overspent(choice)
+        assert bool(covers) == (choice not in within)
+        for cover in covers:
+            assert sum(choice[i] for i in cover.members) > cover.most
+            assert all(sum(kept[i] for i in cover.members) <= cover.most for kept in within)
+
+
+def test_a_packing_looks_beside_a_choice() -> None:
+    packing = Packing(3, [Cover([0, 1, 2], 2)], [Budget({0: 3, 1: 3}, 5)], effort=10)
+    best = packing.best([5, 4, 3], start=[False] * 3)
+    assert (best.chosen, best.value, best.bound) == ([True, False, True], 8, 8)
+    rival = packing.best([5, 4, 3], beside=best.chosen)
+    assert (rival.chosen, rival.value, rival.proven) == ([False, True, True], 7, True)
+    held = packing.best([0, 0, 1], held=[([1, 0, 0], 1)], start=best.chosen)
+    assert held.chosen == [True, False, True]
