@@ -22,8 +22,13 @@ def test_what_is_written_canonically_is_read_back(amount: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "+1", "01", "-0", "00", " 1", "1 ", "1\n", "1_000", "1e3", "0x1", "1.0", "--1", "-", "−1"]
-    + ["١", "1\x00", "9" * 78, "9" * 5_000],
+    [
+        *("", "+1", "01", "-0", "00", " 1", "1 ", "1\n", "1_000", "1e3", "0x1", "1.0", "--1", "-"),
+        "\u0661",  # an Arabic 1, a digit to Python
+        "1\x00",
+        "9" * 78,
+        "9" * 5_000,
+    ],
 )
 def test_anything_else_is_malformed(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:

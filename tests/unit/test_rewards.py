@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from auctions import candidate, key, problem
+
 from walras.auction.award import Award, award
 from walras.auction.rewards import rewards
 from walras.auction.selection import Part, Selection, select

@@ -4,8 +4,8 @@ from itertools import compress, product
 from random import Random
 
 import pytest
-
 from auctions import candidate, key
+
 from walras.auction.packing import Budget, Cover, Packing
 from walras.auction.selection import best_total, select, tie
 

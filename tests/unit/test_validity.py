@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-
 from auctions import (
     DAI,
     DIGEST,
@@ -22,11 +21,12 @@ from auctions import (
     problem,
     scored,
 )
+
 from walras.auction.validity import score_bid
 from walras.core.bids import Bid, Execution, Fill, SettledFill
 from walras.core.errors import BidRejected, Reason
 from walras.core.intents import Decay
-from walras.protocol.problem import OpenIntent, Problem
+from walras.protocol.problem import OpenIntent, Problem, Rules
 
 # Alice sells 4 ETH for at least 2,900 USDC each, Bob buys 3 ETH for at most 3,100 each.
 SELL = intent("alice", {ETH: -1}, USDC, 4 * 2_900 * WHOLE_USDC, units=4 * WHOLE_ETH)
@@ -41,7 +41,7 @@ PROBLEM = problem(
 AT_3000 = {ETH: 3_000, USDC: 10**12}
 MATCH = bid([("sell", 2 * WHOLE_ETH), ("buy", 2 * WHOLE_ETH)], AT_3000)
 
-# Alice's third ETH goes to the pool, which pays 2,988.020943 USDC for it: at a price of 2,985 some is left.
+# Alice sells an ETH to the pool, which pays 2,988.020943 USDC: at a price of 2,985 some is left.
 PAID = 2_988_020_943
 PAID_FOR_TWO = PROBLEM.venues["pool"].swap(ETH, 2 * WHOLE_ETH, USDC).amount_out
 ROUTED = bid(
@@ -106,6 +106,13 @@ def test_an_execution_moves_the_venue_costs_and_leaves_something_over() -> None:
     assert won.venues.keys() == {"pool"}
 
 
+def test_conservation_is_exact_to_the_atom() -> None:
+    won = scored(PROBLEM, with_prices(ROUTED, eth=PAID, usdc=WHOLE_ETH))
+    assert won.leftover == {}
+    found = fields(PROBLEM, with_prices(ROUTED, eth=PAID + 1, usdc=WHOLE_ETH), Reason.NOT_CONSERVED)
+    assert (found["asset"], found["missing"]) == (USDC, "1")
+
+
 def test_executions_on_one_venue_follow_each_other() -> None:
     half = WHOLE_ETH // 2
     first = PROBLEM.venues["pool"].swap(ETH, half, USDC)
@@ -158,10 +165,8 @@ def test_what_an_owner_receives_does_not_pay_for_what_it_gives() -> None:
 
 def test_the_limit_is_read_at_the_time_of_sealing() -> None:
     falling = Decay(start_limit=4 * 3_100 * WHOLE_USDC, start_ms=NOW - 10, end_ms=NOW + 10)
-    made = replace(PROBLEM, intents=dict(PROBLEM.intents))
-    made.intents[key("sell")] = OpenIntent(  # type: ignore[index]  # a dict underneath
-        key("sell"), replace(SELL, decay=falling), 3 * WHOLE_ETH
-    )
+    sell = OpenIntent(key("sell"), replace(SELL, decay=falling), 3 * WHOLE_ETH)
+    made = replace(PROBLEM, intents={**PROBLEM.intents, sell.id: sell})
     at_3000 = bid([("sell", 2 * WHOLE_ETH), ("buy", 2 * WHOLE_ETH)], AT_3000)
     assert scored(made, at_3000).surplus == {f"{ETH}>{USDC}": 0, f"{USDC}>{ETH}": 66_666_600}
     found = fields(replace(made, sealed_ms=NOW - 1), at_3000, Reason.LIMIT_BROKEN)
@@ -369,16 +374,15 @@ def test_the_collar_is_exact_on_both_sides() -> None:
     fields(*receives(10**12 * 10 // 11), Reason.COLLAR_BROKEN)
 
 
-def test_an_intent_that_gives_nothing_of_value_is_outside_every_collar() -> None:
-    gift = intent("alice", {ETH: -1, DAI: 1}, USDC, 0)
-    made = problem({"gift": gift}, balances={("alice", ETH): 1})
-    free = {**PRICES, ETH: replace(PRICES[ETH], amount=0)}
-    found = fields(
-        replace(made, prices=free),
-        bid([("gift", 1)], {ETH: 1, DAI: 1, USDC: 1}),
-        Reason.COLLAR_BROKEN,
-    )
-    assert found["given"] == "0"
+def test_the_collar_weighs_all_legs() -> None:
+    swap = intent("alice", {ETH: -1, DAI: 1}, USDC, 0)
+    made = problem({"swap": swap}, balances={("alice", ETH): 1}, rules=Rules(collar_bps=10_000))
+    worth = {**PRICES, ETH: replace(PRICES[ETH], amount=1), DAI: replace(PRICES[DAI], amount=2)}
+    at_par = bid([("swap", 1)], {ETH: 1, DAI: 1, USDC: 1})
+    fields(replace(made, prices=worth), at_par, Reason.NOT_CONSERVED)  # 2 for 1: just inside
+    worth[DAI] = replace(PRICES[DAI], amount=3)
+    found = fields(replace(made, prices=worth), at_par, Reason.COLLAR_BROKEN)
+    assert (found["given"], found["received"]) == ("1", "3")
 
 
 def test_the_first_broken_rule_is_told() -> None:

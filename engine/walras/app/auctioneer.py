@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from typing import ParamSpec, TypeVar
@@ -224,14 +224,14 @@ class Auctioneer:
         self.sealed = sealed
         return sealed
 
-    async def void(self, auction_id: int, reason: Reason) -> None:
+    async def void(self, report: AuctionReport, reason: Reason) -> None:
         """End a batch that an earlier run left open or sealed."""
 
         def command(tx: Transaction) -> None:
-            tx.record(Voided(auction_id, reason.value))
+            tx.record(Voided(report.auction_id, reason.value))
             tx.state.release()
-            report = AuctionReport(auction_id, "voided", 0, void_reason=reason.value)
-            tx.auction(auction_id, AuctionRow("voided", report.to_json()))
+            voided = replace(report, state="voided", void_reason=reason.value)
+            tx.auction(report.auction_id, AuctionRow("voided", voided.to_json()))
 
         await self._sequencer.run(command)
 
@@ -297,6 +297,8 @@ class Auctioneer:
         number = sealed.auction_id
 
         def command(tx: Transaction) -> AuctionReport:
+            # First what may raise: a command that does has logged nothing.
+            touched = tx.state.settle(awarded.award.winners)
             for bid in closed.bids:
                 tx.record(bid.received(number))
                 rejection = bid.rejected(number)
@@ -307,7 +309,6 @@ class Auctioneer:
             tx.append(closing)
             bundle = tx.blob(tx.seal(awarded.bundle()))
             tx.record(Awarded(number, bundle))
-            touched = tx.state.settle(awarded.award.winners)
             balances = tx.blob(encode_balances(touched.balances))
             venues = tx.blob(encode_venues(touched.venues))
             tx.record(Settled(number, bundle, balances, venues))

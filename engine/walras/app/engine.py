@@ -16,6 +16,7 @@ import structlog
 
 from walras.app.auctioneer import Auctioneer
 from walras.app.config import Config
+from walras.app.report import AuctionReport
 from walras.app.sequencer import Sequencer, Transaction
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, format_vkey
@@ -96,7 +97,7 @@ async def _run(
     loaded = await load(store)
     sequencer = Sequencer(loaded.state, loaded.tree, loaded.checkpoint, store, signer, clock)
     fleet = Fleet(config.nodes())
-    last_id, last_state = loaded.auction or (0, "settled")
+    last = AuctionReport.from_json(loaded.auction.summary) if loaded.auction else None
     auctioneer = Auctioneer(
         sequencer,
         fleet,
@@ -104,7 +105,7 @@ async def _run(
         interval_ms=config.interval_ms,
         solve_ms=config.solve_ms,
         rules=config.rules.value(),
-        next_id=last_id + 1,
+        next_id=last.auction_id + 1 if last else 1,
     )
     operators = tuple(bytes.fromhex(key) for key in config.operators)
     if operator is not None:
@@ -123,9 +124,9 @@ async def _run(
         tasks = [group.create_task(sequencer.serve())]
         try:
             await _begin(sequencer, genesis, config)
-            if last_state in {"open", "sealed"}:
-                log.warning("voiding the batch that an earlier run left", auction_id=last_id)
-                await auctioneer.void(last_id, Reason.BATCH_INTERRUPTED)
+            if last is not None and last.state in {"open", "sealed"}:
+                log.warning("voiding the batch that an earlier run left", id=last.auction_id)
+                await auctioneer.void(last, Reason.BATCH_INTERRUPTED)
             tasks.append(group.create_task(fleet.serve()))
             tasks.append(group.create_task(_forget(store, clock)))
             yield engine

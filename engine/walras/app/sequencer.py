@@ -171,6 +171,7 @@ class Sequencer:
         )
         ran: list[tuple[_Job, object]] = []
         for job in group:
+            logged = len(tx.commit.leaves)
             try:
                 previous = _previous(job, answered, tx.commit)
                 if previous is _NEW:
@@ -186,6 +187,8 @@ class Sequencer:
                     value = previous
                 ran.append((job, value))
             except WalrasError as error:
+                if len(tx.commit.leaves) != logged:
+                    raise  # half a command is in the log: stop before it becomes durable
                 if not job.done.done():
                     job.done.set_exception(error)
                     job.done.exception()

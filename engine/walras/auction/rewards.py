@@ -1,6 +1,6 @@
 """Rewards (protocol §6, step 5): what a solver adds to the total, up to a cap."""
 
-from walras.auction.selection import Balances, Selection, best_total
+from walras.auction.selection import EFFORT, Balances, Selection, best_total
 from walras.core.bids import Reward
 
 
@@ -16,16 +16,19 @@ def rewards(selection: Selection, balances: Balances, cap: int) -> tuple[Reward,
         balances: that it was made with.
         cap: score units.
     """
+    solvers = sorted({bid.bid.solver for bid in selection.winners})
+    # All references together are allowed as much work as the selection was.
     return tuple(
-        _reward(selection, balances, cap, solver)
-        for solver in sorted({bid.bid.solver for bid in selection.winners})
+        _reward(selection, balances, cap, solver, EFFORT / len(solvers)) for solver in solvers
     )
 
 
-def _reward(selection: Selection, balances: Balances, cap: int, solver: bytes) -> Reward:
+def _reward(
+    selection: Selection, balances: Balances, cap: int, solver: bytes, effort: float
+) -> Reward:
     reference = selection.total
     for part in selection.parts:
         if any(bid.bid.solver == solver for bid in part.winners):
             others = [bid for bid in part.bids if bid.bid.solver != solver]
-            reference += best_total(others, balances) - part.total
+            reference += best_total(others, balances, effort=effort) - part.total
     return Reward(solver, reference, max(0, min(cap, selection.total - reference)))

@@ -15,9 +15,9 @@ Bids that share nothing are solved apart.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter
 
 from walras.auction.candidates import ScoredBid
@@ -27,7 +27,10 @@ Account = tuple[bytes, str]
 Balances = Mapping[Account, int]
 
 EFFORT = 10.0
-"""Work allowed for one part, in CP-SAT's deterministic seconds: the same on every machine."""
+"""Work allowed for all parts, in CP-SAT's deterministic seconds: the same on every machine."""
+
+LEAST_EFFORT = 0.1
+"""Work allowed for any part, however small a share of the bids it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,11 @@ def select(
         seed: makes ties fair; fixed only once all bids are in.
         effort: see `EFFORT`. Where it ends first, the best set found stands, and is not `settled`.
     """
-    parts = tuple(_solve(part, balances, seed, effort) for part in _components(bids, balances))
+    components = _components(bids, balances)
+    parts = tuple(
+        _solve(part, balances, seed, share)
+        for part, share in zip(components, _shares(components, effort), strict=True)
+    )
     return Selection(
         winners=tuple(sorted((w for part in parts for w in part.winners), key=attrgetter("id"))),
         total=sum(part.total for part in parts),
@@ -97,7 +104,16 @@ def select(
 def best_total(bids: Iterable[ScoredBid], balances: Balances, *, effort: float = EFFORT) -> int:
     """The total that `select` would reach, without settling ties."""
     parts = _components(bids, balances)
-    return sum(_solve(part, balances, None, effort).total for part in parts)
+    shares = _shares(parts, effort)
+    return sum(
+        _solve(part, balances, None, share).total for part, share in zip(parts, shares, strict=True)
+    )
+
+
+def _shares(parts: Sequence[Sequence[ScoredBid]], effort: float) -> list[float]:
+    """The parts' shares of the work, by how many bids they have: nobody can buy more of it."""
+    count = sum(map(len, parts))
+    return [max(LEAST_EFFORT, effort * len(part) / count) for part in parts]
 
 
 def tie(seed: bytes, bid_id: bytes) -> int:
@@ -176,7 +192,7 @@ def _solve(
     best = packing.best(scores, start=_greedy(bids, budgets))
     chosen, settled = best.chosen, False
     if seed is not None and best.proven:
-        rest = [[ties[bid.id] for bid in bids], *_by_id(len(bids))]
+        rest = chain([[ties[bid.id] for bid in bids]], _by_id(len(bids)))
         chosen, settled = _settle(packing, best, scores, rest)
     return Part(part, tuple(compress(bids, chosen)), best.value, best.bound, settled)
 
@@ -217,10 +233,11 @@ def _settle(
     return best.chosen, True
 
 
-def _by_id(count: int) -> list[Weights]:
+def _by_id(count: int) -> Iterator[Weights]:
     """Objectives that prefer the smaller sorted ids: each bid outweighs all with greater ids."""
-    blocks = [range(start, start + SAFE_BITS) for start in range(0, count, SAFE_BITS)]
-    return [[1 << (block[-1] - i) if i in block else 0 for i in range(count)] for block in blocks]
+    for start in range(0, count, SAFE_BITS):
+        block = range(start, start + SAFE_BITS)
+        yield [1 << (block[-1] - i) if i in block else 0 for i in range(count)]
 
 
 def _greedy(bids: Sequence[ScoredBid], budgets: Mapping[Account, int]) -> Choice:

@@ -206,7 +206,8 @@ def _check_collar(problem: Problem, fill: Fill, changes: Iterable[tuple[str, int
         else:
             given -= worth
     bps = problem.rules.collar_bps
-    if given == 0 or abs(received - given) * BPS > bps * given:
+    # Every change is of value, so that whoever gives nothing receives something and is refused.
+    if abs(received - given) * BPS > bps * given:
         raise BidRejected(
             Reason.COLLAR_BROKEN,
             f"what intent {fill.intent_id.hex()} receives is not within {bps} bps of what it gives",

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from walras.audit.note import parse_vkey
@@ -12,6 +12,8 @@ from walras.cli.options import parse_log_key
 from walras.cli.output import fields, progress, say
 from walras.core.errors import InvalidInput, Reason
 from walras.store.folder import FolderSource
+
+_COUNTS = tuple(Counts.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Audited:
             "verifier_key": self.verifier_key,
             "entries": self.size,
             "root": self.root.hex(),
-            **{name: _plain(value) for name, value in asdict(self.counts).items()},
+            **{name: _plain(getattr(self.counts, name)) for name in _COUNTS},
             "seconds": {level: round(seconds, 3) for level, seconds in self.seconds.items()},
         }
 

@@ -60,9 +60,8 @@ async def serve_in_child(config: Path, log_file: Path) -> AsyncIterator[Served]:
             async with asyncio.timeout(START_SECONDS):
                 ready = json.loads(await process.stdout.readline())
         except (TimeoutError, ValueError) as error:
-            said = log_file.read_text(errors="replace").strip()[-500:]
             raise WalrasError(
-                Reason.INTERNAL, f"the engine did not start; it said: {said}"
+                Reason.INTERNAL, f"the engine did not start; it said: {_last_words(log_file)}"
             ) from error
         yield Served(ready["address"], ready["domain"], ready["verifier_key"], process.pid)
     finally:
@@ -74,3 +73,7 @@ async def serve_in_child(config: Path, log_file: Path) -> AsyncIterator[Served]:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _last_words(log_file: Path) -> str:
+    return log_file.read_text(errors="replace").strip()[-500:]

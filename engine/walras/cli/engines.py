@@ -11,6 +11,7 @@ from typing import Any
 
 from walras.app.config import SolverConfig
 from walras.audit.keys import Signer
+from walras.cli.options import is_address
 from walras.cli.output import progress
 from walras.datasets.market import Market
 from walras.sdk.client import Client
@@ -19,14 +20,12 @@ from walras.sdk.markets import deposits, load_market, market_updates
 SETTLE_IN_SECONDS = 30.0
 """For solver nodes to start."""
 
-_ADDRESS = re.compile(r"(\[.*\]|[^:\[\]]+):[0-9]{1,5}")
-
 
 def solver_configs(targets: Sequence[str]) -> list[dict[str, str]]:
     """One node for each of an installed solver's name, a module:Class, or a node's host:port."""
     configs: list[dict[str, str]] = []
     for target in targets or ("baseline", "optimizer"):
-        kind = "address" if _ADDRESS.fullmatch(target) else "plugin"
+        kind = "address" if is_address(target) else "plugin"
         base = re.sub(r"[^a-zA-Z0-9._-]", "-", target).strip("-._")[:56] or "solver"
         taken = {config["name"] for config in configs}
         numbered = (f"{base}-{number}" for number in range(2, len(configs) + 2))

@@ -25,6 +25,7 @@ COMMANDS = {
     "cancel": "Take an intent back.",
     "watch": "Follow intents or auctions.",
     "balances": "Show what an owner has.",
+    "load": "Put a market file into an engine, as an operator.",
     "deposit": "Credit an owner, as an operator.",
     "withdraw": "Take an amount out.",
     "generate": "Write a synthetic market file.",

@@ -5,6 +5,7 @@ one settlement asset that is no worse than `limit` allows.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -157,6 +158,16 @@ class Intent:
         if limit < 0:
             gives[self.settlement_asset] = -((units * limit) // self.units)
         return gives
+
+    def backed(self, limit: int, available: Callable[[str], int]) -> int:
+        """How many units an owner with `available` atoms of each asset can pay for at `limit`.
+
+        At least `units` where nothing is given.
+        """
+        most = [available(leg.asset) // -leg.quantity for leg in self.legs if leg.quantity < 0]
+        if limit < 0:
+            most.append(available(self.settlement_asset) * self.units // -limit)
+        return min(most, default=self.units)
 
 
 def least_fill(intent: Intent, remaining: int) -> int:

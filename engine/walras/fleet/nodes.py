@@ -57,6 +57,7 @@ class Node:
         self.name = spec.name
         self.public_key = spec.public_key
         self._process: asyncio.subprocess.Process | None = None
+        self._output: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stub: solver_service_pb2_grpc.SolverServiceAsyncStub | None = None
 
@@ -86,7 +87,7 @@ class Node:
             await self.close()
             raise _fault(self.name, error) from error
         try:
-            key = check_public_key(answer.public_key)
+            key = check_public_key(_field(answer, "public_key"))
         except InvalidInput as error:
             await self.close()
             raise SolverFault(
@@ -116,9 +117,10 @@ class Node:
         call = self._stub.Solve(request, timeout=seconds)
         try:
             async for answer in call:
-                total += len(answer.bid)
+                bid = _field(answer, "bid")
+                total += len(bid)
                 count += 1
-                if len(answer.bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
+                if len(bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
                     raise SolverFault(
                         Reason.NODE_MALFORMED, f"{self.name} sends too much", node=self.name
                     )
@@ -128,7 +130,15 @@ class Node:
                         f"{self.name} sends more than {max_bids} bids",
                         node=self.name,
                     )
-                yield answer.bid
+                yield bid
+        except asyncio.CancelledError:
+            # Also raised where the channel was closed under the call, as the process was gone.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise SolverFault(
+                Reason.NODE_CRASHED, f"{self.name} went away", node=self.name
+            ) from None
         except grpc.aio.AioRpcError as error:
             fault = _fault(self.name, error)
             if fault.reason in {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}:
@@ -146,6 +156,9 @@ class Node:
         if self._process is not None:
             process, self._process = self._process, None
             await _end(process)
+        if self._output is not None:
+            self._output.cancel()
+            self._output = None
 
     async def _start(self) -> str:
         command = [sys.executable, "-m", "walras.cli.main", "solver", "serve", self.spec.plugin]
@@ -160,8 +173,8 @@ class Node:
         try:
             async with asyncio.timeout(START_SECONDS):
                 line = await process.stdout.readline()
-            return str(json.loads(line)["address"])
-        except (TimeoutError, ValueError, KeyError) as error:
+            address = str(json.loads(line)["address"])
+        except (TimeoutError, ValueError, LookupError, TypeError) as error:
             await self.close()
             raise SolverFault(
                 Reason.NODE_CRASHED,
@@ -169,6 +182,14 @@ class Node:
                 hint=f"try it by itself: walras solver serve {self.spec.plugin}",
                 node=self.name,
             ) from error
+        # What a solver prints would fill the pipe and hang it.
+        self._output = asyncio.create_task(_discard(process.stdout))
+        return address
+
+
+async def _discard(output: asyncio.StreamReader) -> None:
+    while await output.read(1 << 16):
+        pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -182,6 +203,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _field(answer: object, name: str) -> bytes:
+    # gRPC hands over None in place of bytes that are no message.
+    return getattr(answer, name, b"")
 
 
 def _fault(name: str, error: grpc.aio.AioRpcError) -> SolverFault:

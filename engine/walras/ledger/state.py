@@ -8,9 +8,12 @@ record whole or raises and changes nothing.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from walras.auction.candidates import ScoredBid
+from walras.core.amounts import check_amount
 from walras.core.assets import Asset
+from walras.core.bids import SettledFill
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent, least_fill
 from walras.ledger.book import BookEntry, IntentState
@@ -170,15 +173,17 @@ class State:
 
     def deposit(self, deposit: Deposit) -> None:
         """Apply a deposit. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN, NONCE_USED,
-        ASSET_UNKNOWN.
+        ASSET_UNKNOWN or AMOUNT_OUT_OF_RANGE.
         """
         self._check_operator(deposit.domain, deposit.operator, deposit.nonce)
         for credit in deposit.credits:
             if credit.asset not in self.assets:
                 raise InvalidInput(Reason.ASSET_UNKNOWN, f"the engine does not know {credit.asset}")
-        self._use_nonce(deposit.operator, deposit.nonce)
+        sums: Counter[tuple[bytes, str]] = Counter()
         for credit in deposit.credits:
-            self._move(credit.owner, credit.asset, credit.amount)
+            sums[credit.owner, credit.asset] += credit.amount
+        self._move(sums)
+        self._use_nonce(deposit.operator, deposit.nonce)
 
     def withdraw(self, withdrawal: Withdrawal) -> None:
         """Apply a withdrawal. Raises InvalidInput: DOMAIN_WRONG, NONCE_USED,
@@ -197,7 +202,7 @@ class State:
                 available=available,
             )
         self._use_nonce(withdrawal.owner, withdrawal.nonce)
-        self._move(withdrawal.owner, withdrawal.asset, -withdrawal.amount)
+        self._move({(withdrawal.owner, withdrawal.asset): -withdrawal.amount})
 
     def update_market(self, update: MarketUpdate) -> None:
         """Apply a market update. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN, NONCE_USED,
@@ -233,7 +238,7 @@ class State:
         """The problem that a batch sealed now would freeze.
 
         Eligible is what is open, inside its window, and backed: its owner has what the least fill
-        takes at the present limit.
+        takes at the present limit. As many units may be filled as remain and are backed.
         """
         intents: dict[bytes, OpenIntent] = {}
         balances: dict[tuple[bytes, str], int] = {}
@@ -243,14 +248,16 @@ class State:
                 continue
             if not intent.not_before_ms <= sealed_ms < intent.expiry_ms:
                 continue
-            least = least_fill(intent, entry.remaining)
-            needs = intent.needs(least, intent.limit_at(sealed_ms))
-            available = {asset: self.balance(intent.owner, asset) for asset in needs}
-            if any(available[asset] < max(need, 1) for asset, need in needs.items()):
+            limit = intent.limit_at(sealed_ms)
+            available = partial(self.balance, intent.owner)
+            # A surplus counts only as far as the owner could have paid the limit: otherwise "buy
+            # for at most 10^30" would outscore every honest bid.
+            fillable = min(entry.remaining, intent.backed(limit, available))
+            if fillable < least_fill(intent, entry.remaining):
                 continue
-            intents[entry.id] = OpenIntent(entry.id, intent, entry.remaining)
-            for asset, amount in available.items():
-                balances[intent.owner, asset] = amount
+            intents[entry.id] = OpenIntent(entry.id, intent, fillable)
+            for asset in intent.needs(fillable, limit):
+                balances[intent.owner, asset] = available(asset)
         return Problem(
             domain=self.domain,
             auction_id=auction_id,
@@ -276,29 +283,38 @@ class State:
         )
 
     def settle(self, winners: Iterable[ScoredBid]) -> "Touched":
-        """Apply winning bids: fills, balances, venues, and what is left over to the buffer."""
-        touched: set[tuple[bytes, str]] = set()
+        """Apply winning bids: fills, balances, venues, and what is left over to the buffer.
+
+        Raises:
+            InvalidInput: INTENT_UNKNOWN, ACCOUNT_OVERSPENT or AMOUNT_OUT_OF_RANGE, of bids that no
+                auction over this state awards.
+        """
+        fills: list[tuple[BookEntry, SettledFill]] = []
         venues: dict[str, AnyVenue] = {}
         # Gives before receives would need an order; the net per account cannot fall below zero,
         # because gross gives are covered by what was available.
         net: Counter[tuple[bytes, str]] = Counter()
         for bid in winners:
             for fill in bid.fills:
-                entry = self.book[fill.intent_id]
+                entry = self.book.get(fill.intent_id)
+                if entry is None:
+                    raise InvalidInput(
+                        Reason.INTENT_UNKNOWN, f"intent {fill.intent_id.hex()} is not in the book"
+                    )
                 intent = entry.intent
                 for leg in intent.legs:
                     net[intent.owner, leg.asset] += leg.quantity * fill.units
                 net[intent.owner, intent.settlement_asset] += fill.settlement
-                self._fill(entry, fill.units, fill.settlement)
+                fills.append((entry, fill))
             for asset, amount in bid.leftover.items():
                 net[BUFFER, asset] += amount
             venues |= bid.venues
-        for (owner, asset), amount in net.items():
-            self._move(owner, asset, amount)
-            touched.add((owner, asset))
+        self._move(net)
+        for entry, fill in fills:
+            self._fill(entry, fill.units, fill.settlement)
         self.venues |= venues
         self.changes.venues |= venues.keys()
-        return Touched({key: self.balances.get(key, 0) for key in touched}, venues)
+        return Touched({key: self.balances.get(key, 0) for key in net}, venues)
 
     def release(self) -> None:
         """A batch has ended: forget the closed intents it still held."""
@@ -343,18 +359,20 @@ class State:
         self.nonces.add((signer, nonce))
         self.changes.nonces.append((signer, nonce))
 
-    def _move(self, owner: bytes, asset: str, amount: int) -> None:
-        key = (owner, asset)
-        after = self.balances.get(key, 0) + amount
-        if after < 0:
-            raise InvalidInput(
-                Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} would hold {after} atoms of {asset}"
-            )
-        if after:
-            self.balances[key] = after
-        else:
-            self.balances.pop(key, None)
-        self.changes.balances.add(key)
+    def _move(self, amounts: Mapping[tuple[bytes, str], int]) -> None:
+        after = {key: self.balances.get(key, 0) + amount for key, amount in amounts.items()}
+        for (owner, asset), amount in after.items():
+            if amount < 0:
+                raise InvalidInput(
+                    Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} would hold {amount} atoms of {asset}"
+                )
+            check_amount(amount, "balance")  # or no problem that shows it could be read
+        for key, amount in after.items():
+            if amount:
+                self.balances[key] = amount
+            else:
+                self.balances.pop(key, None)
+        self.changes.balances |= after.keys()
 
     def _fill(self, entry: BookEntry, units: int, settlement: int) -> None:
         remaining = entry.remaining - units

@@ -33,11 +33,8 @@ def least_input(venue: Venue, asset_in: str, asset_out: str, amount_out: int) ->
         try:
             return venue.swap(asset_in, amount_in, asset_out).amount_out >= amount_out
         except SwapError as error:
-            if error.reason is Reason.SWAP_AMOUNT:
-                return False
-            if error.reason is Reason.SWAP_LIQUIDITY:
-                return True  # too large: the search is for a border, and looks at it in the end
-            raise
+            # Too large counts as enough: the search is for a border, and looks at it in the end.
+            return error.reason is not Reason.SWAP_AMOUNT
 
     estimate = _estimate(venue, i, j, amount_out)
     low, high = _bracket(enough, min(max(estimate, 1), AMOUNT_LIMIT))
@@ -47,7 +44,7 @@ def least_input(venue: Venue, asset_in: str, asset_out: str, amount_out: int) ->
             high = middle
         else:
             low = middle
-    venue.swap(asset_in, high, asset_out)  # raises where the border is that of its liquidity
+    venue.swap(asset_in, high, asset_out)  # raises where the border is that of what it takes
     return high
 
 

@@ -45,6 +45,7 @@ from walras.protocol.trade import (
 from walras.protocol.values import (
     asset_from_wire,
     asset_to_wire,
+    check_domain,
     check_owner,
     price_to_wire,
     prices_from_wire,
@@ -181,13 +182,13 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
 
 def _cancel(body: bytes) -> Cancel:
     m = parse(record_pb2.Cancel, body)
-    return Cancel(m.domain, check_owner(m.owner), _digest(m.intent_id, "intent_id"))
+    return Cancel(check_domain(m.domain), check_owner(m.owner), _digest(m.intent_id, "intent_id"))
 
 
 def _withdrawal(body: bytes) -> Withdrawal:
     m = parse(record_pb2.Withdrawal, body)
     return Withdrawal(
-        m.domain,
+        check_domain(m.domain),
         check_owner(m.owner),
         m.nonce,
         check_asset_id(m.asset),
@@ -201,7 +202,7 @@ def _deposit(body: bytes) -> Deposit:
     if not 1 <= len(m.credits) <= MAX_CREDITS:
         raise InvalidInput(Reason.FIELD_INVALID, f"a deposit has 1 to {MAX_CREDITS} credits")
     return Deposit(
-        m.domain,
+        check_domain(m.domain),
         check_owner(m.operator),
         m.nonce,
         tuple(
@@ -217,7 +218,7 @@ def _market(body: bytes) -> MarketUpdate:
     _distinct((asset.id for asset in assets), "assets")
     _distinct(m.removed_venues, "removed_venues")
     return MarketUpdate(
-        m.domain,
+        check_domain(m.domain),
         check_owner(m.operator),
         m.nonce,
         assets,
@@ -229,11 +230,16 @@ def _market(body: bytes) -> MarketUpdate:
 
 def _genesis(body: bytes) -> Genesis:
     m = parse(record_pb2.Genesis, body)
-    return Genesis(m.domain, check_owner(m.engine), tuple(map(check_owner, m.operators)))
+    return Genesis(
+        check_domain(m.domain), check_owner(m.engine), tuple(map(check_owner, m.operators))
+    )
 
 
 def _rules(body: bytes) -> RulesSet:
-    return RulesSet(rules_from_wire(parse(record_pb2.RulesSet, body).rules))
+    m = parse(record_pb2.RulesSet, body)
+    if not m.HasField("rules"):
+        raise InvalidInput(Reason.FIELD_INVALID, "there are no rules", field="rules")
+    return RulesSet(rules_from_wire(m.rules))
 
 
 def _opened(body: bytes) -> Opened:

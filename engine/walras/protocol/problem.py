@@ -47,7 +47,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """An eligible intent in a problem: `remaining` units of it may still be filled."""
+    """An eligible intent in a problem.
+
+    `remaining` units of it may be filled: what is left of it, or what its owner's balance can pay for
+    at its limit, if that is less.
+    """
 
     id: bytes
     intent: Intent

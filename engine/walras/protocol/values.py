@@ -27,11 +27,10 @@ def asset_to_wire(asset: Asset) -> asset_pb2.Asset:
 
 def asset_from_wire(message: asset_pb2.Asset) -> Asset:
     """The asset of a message; InvalidInput where it breaks a rule."""
+    name = check_asset_id(message.id)
     if message.decimals > 255 or not 1 <= len(message.symbol) <= 64:
-        raise InvalidInput(
-            Reason.FIELD_INVALID, f"asset {message.id!r} needs a symbol and decimals ≤ 255"
-        )
-    return Asset(check_asset_id(message.id), message.symbol, message.decimals)
+        raise InvalidInput(Reason.FIELD_INVALID, f"{name} needs a symbol and decimals ≤ 255")
+    return Asset(name, message.symbol, message.decimals)
 
 
 def price_to_wire(asset: str, price: Price) -> asset_pb2.ReferencePrice:
@@ -70,6 +69,15 @@ def balances_from_wire(messages: Iterable[asset_pb2.Balance]) -> dict[tuple[byte
             raise InvalidInput(Reason.FIELD_INVALID, f"a balance of {key[1]} is negative or twice")
         balances[key] = amount
     return balances
+
+
+def check_domain(domain: str) -> str:
+    """`domain`, if it is 1 to 128 ASCII characters, as in an intent."""
+    if not 1 <= len(domain) <= 128 or not domain.isascii():
+        raise InvalidInput(
+            Reason.FIELD_INVALID, "domain must be 1 to 128 ASCII characters", field="domain"
+        )
+    return domain
 
 
 def check_owner(owner: bytes) -> bytes:

@@ -95,13 +95,13 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
         """Take an intent out of the book."""
         key = request_key(request)
         opened = await self._open(open_record, request.envelope, Kind.CANCEL)
+        record: Cancel = opened.record
         auctioneer = self._engine.auctioneer
 
         def command(tx: Transaction) -> dict[str, object]:
-            assert isinstance(opened.record, Cancel)
             sealed = auctioneer.sealed
-            held = sealed is not None and opened.record.intent_id in sealed.problem.intents
-            entry = tx.state.cancel(opened.record, held)
+            held = sealed is not None and record.intent_id in sealed.problem.intents
+            entry = tx.state.cancel(record, held)
             return {
                 "id": entry.id.hex(),
                 "remaining": str(entry.remaining),
@@ -110,7 +110,12 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
                 "leaf": tx.append(opened.leaf),
             }
 
-        outcome = await self._engine.sequencer.run(command, key)
+        try:
+            outcome = await self._engine.sequencer.run(command, key)
+        except InvalidInput as error:
+            if error.reason is Reason.INTENT_UNKNOWN:
+                await self._check_open(record.intent_id)
+            raise
         value: Any = outcome.value
         status = await self._status(bytes.fromhex(value["id"]))
         status.state = pb.INTENT_STATE_CANCELLED
@@ -155,7 +160,7 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
     ) -> AsyncIterator[pb.WatchIntentsResponse]:
         """The present state of each, then every change."""
         ids = {check_digest(name, "intent_ids") for name in request.intent_ids}
-        owner = request.owner
+        owner = check_digest(request.owner, "owner") if request.owner else b""
         if bool(ids) == bool(owner) or len(ids) > MAX_WATCHED:
             raise InvalidInput(
                 Reason.FIELD_INVALID, f"watch 1 to {MAX_WATCHED} intents, or one owner's"
@@ -163,6 +168,8 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
         wants: Callable[[BookEntry], bool]
         wants = (lambda e: e.id in ids) if ids else (lambda e: e.intent.owner == owner)
         with self._watchers.watch(wants) as changes:
+            # Headers first, so that a caller knows when it has begun to watch.
+            await context.send_initial_metadata(())
             open_ids = set(ids)
             for name in sorted(ids):
                 status = await self._status(name)
@@ -184,6 +191,13 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
 
     async def _open(self, function: Callable[..., Any], *args: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    async def _check_open(self, intent_id: bytes) -> None:
+        """The book knows open intents only; the store knows what became of the others."""
+        status = await self._status(intent_id)
+        if status.state != pb.INTENT_STATE_OPEN:
+            state = pb.IntentState.Name(status.state).removeprefix("INTENT_STATE_").lower()
+            raise InvalidInput(Reason.INTENT_CLOSED, f"the intent is already {state}")
 
     async def _status(self, intent_id: bytes) -> pb.IntentStatus:
         check_digest(intent_id, "intent_id")

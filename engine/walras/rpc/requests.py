@@ -44,9 +44,13 @@ def read_token(token: str) -> str:
         InvalidInput: PAGE_TOKEN_INVALID.
     """
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        key = base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:
         raise _bad_token() from None
+    # The decoder skips what is not base64, so "!" would pass for the first page's empty token.
+    if make_token(key) != token:
+        raise _bad_token()
+    return key
 
 
 def read_number_token(token: str, first: int) -> int:

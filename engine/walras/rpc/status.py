@@ -48,6 +48,9 @@ CODES: Mapping[Reason, int] = {
 }
 """What a reason is as a google.rpc.Code."""
 
+MAX_TEXT = 512
+"""Characters of a message or a field that are sent: headers carry a status, and are small."""
+
 RETRY_SECONDS = 1
 """What a caller that was refused for load is told to wait."""
 
@@ -60,14 +63,18 @@ def to_status(error: WalrasError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason=error.reason.value,
         domain=DOMAIN,
-        metadata={**error.fields, **({"hint": error.hint} if error.hint else {})},
+        metadata={
+            name: value[:MAX_TEXT]
+            for name, value in [*error.fields.items(), ("hint", error.hint)]
+            if value or name != "hint"
+        },
     )
     details = [_packed(info)]
     if code in {code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE}:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.seconds = RETRY_SECONDS
         details.append(_packed(retry))
-    return status_pb2.Status(code=code, message=error.message, details=details)
+    return status_pb2.Status(code=code, message=error.message[:MAX_TEXT], details=details)
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: WalrasError) -> NoReturn:

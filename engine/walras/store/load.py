@@ -17,7 +17,7 @@ from walras.protocol.records import Genesis, Kind, RulesSet
 from walras.protocol.trade import decode_intent
 from walras.protocol.values import decode_venue
 from walras.store import schema
-from walras.store.commit import SignedCheckpoint
+from walras.store.commit import AuctionRow, SignedCheckpoint
 from walras.store.database import Store
 
 _PAGE = 10_000
@@ -31,13 +31,13 @@ class Loaded:
         state: as the last committed record left it.
         tree: over every leaf.
         checkpoint: the newest signed one; None in a new store.
-        auction: the newest auction's id and state's name; None before the first.
+        auction: the newest; None before the first.
     """
 
     state: State
     tree: Tree
     checkpoint: SignedCheckpoint | None
-    auction: tuple[int, str] | None
+    auction: AuctionRow | None
 
 
 async def load(store: Store) -> Loaded:
@@ -71,7 +71,7 @@ async def load(store: Store) -> Loaded:
             )
         auction = (
             await db.execute(
-                sa.select(schema.auction.c.auction_id, schema.auction.c.state)
+                sa.select(schema.auction)
                 .order_by(schema.auction.c.auction_id.desc())
                 .limit(1)
             )
@@ -80,7 +80,7 @@ async def load(store: Store) -> Loaded:
             await _load_state(db),
             tree,
             SignedCheckpoint(newest.size, newest.note) if newest else None,
-            (auction.auction_id, auction.state) if auction else None,
+            AuctionRow(auction.state, auction.summary) if auction else None,
         )
 
 

@@ -1,5 +1,5 @@
-"""The tables. The log is `leaf`, `blob` and `checkpoint`; the rest is what the log adds up to, kept so that
-a restart need not read the log from its beginning.
+"""The tables. The log is `leaf`, `blob` and `checkpoint`; the rest is what it adds up to, kept so
+that a restart need not apply the log from its beginning.
 
 Amounts exceed what SQL integers hold and are decimal text.
 """

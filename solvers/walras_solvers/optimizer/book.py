@@ -42,7 +42,7 @@ class Book:
         lumpy: column → whether a small fill is not allowed. coarse: column → units are few.
         leg_column, leg_asset, leg_worth: one entry for every leg: c of the text above.
         kind: column → number of its group and settlement asset; g is the same for all of a kind.
-        kind_groups: kind → group.
+        kind_groups: kind → group. group: column → its number among `groups`.
         low, high: kind → the bounds that the collar sets for g.
         give_column, give_account, give_worth: entries of owners' accounts: value given per x; NaN
             where it is the settlement, −g.
@@ -70,6 +70,8 @@ class Book:
     leg_worth: Floats
     kind: Ints
     kind_groups: tuple[str, ...]
+    group: Ints
+    groups: tuple[str, ...]
     low: Floats
     high: Floats
     give_column: Ints
@@ -137,6 +139,8 @@ def make_book(problem: Problem) -> Book:
         ],
         dtype=np.int64,
     )
+    groups = sorted({name for name, _ in kinds})
+    place = {name: i for i, name in enumerate(groups)}
     low, high = _collar(problem, kind, leg_column, leg_worth, len(kinds))
     give_column, give_account, give_worth, balance = _accounts(
         problem, found, index, reference, worth, limit, leg_worth, leg_column
@@ -163,6 +167,8 @@ def make_book(problem: Problem) -> Book:
         leg_worth=leg_worth,
         kind=kind,
         kind_groups=tuple(group for group, _ in kinds),
+        group=np.array([place[o.intent.group] for o in found], dtype=np.int64),
+        groups=tuple(groups),
         low=low,
         high=high,
         give_column=give_column,

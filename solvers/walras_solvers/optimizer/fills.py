@@ -32,12 +32,16 @@ class Bounds:
         low, high: column → the least and the most x.
         edges: edge → whether it may be used.
         spare: asset → value that must be left over, for the rounding of pools' flows.
+        baselines: group → surplus that it has to reach if any of it is filled, when that is chosen.
+        owed: group → surplus that it has to reach.
     """
 
     low: Floats
     high: Floats
     edges: Mask
     spare: Floats
+    baselines: Floats
+    owed: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ def free_bounds(book: Book, curves: Curves) -> Bounds:
         book.cap * (1 - HEADROOM),
         np.ones(len(curves.edges), dtype=np.bool_),
         np.zeros(len(book.assets)),
+        np.zeros(len(book.groups)),
+        np.zeros(len(book.groups)),
     )
 
 
@@ -144,6 +150,11 @@ def improve(
     program.add(system.assets[home[used]], moves[book.leg_asset[used]], -radius * rates[used])
     program.add(system.assets[home[used]], moves[home[used]], radius * rates[used])
     _keep_limits(program, book, at, gain, filled, moves, radius)
+    owing = np.flatnonzero(rates * (system.owed[book.group[book.leg_column]] >= 0))
+    if len(owing):
+        rows = system.owed[book.group[book.leg_column[owing]]]
+        program.add(rows, moves[book.leg_asset[owing]], radius * rates[owing])
+        program.add(rows, moves[home[owing]], -radius * rates[owing])
     solution = program.solve(seconds)
     if solution is None:
         return None
@@ -178,6 +189,7 @@ class _System:
     segments: Ints
     flows: Ints
     assets: Ints
+    owed: Ints
 
 
 def _system(
@@ -212,6 +224,17 @@ def _system(
     else:
         fills = program.columns(bounds.low[picked], bounds.high[picked], gain[picked])
     assets = program.rows(bounds.spare, np.full(count, np.inf))
+    if choose:
+        _decide_groups(program, book, bounds.baselines, picked, fills, scale, gain)
+    owing = np.flatnonzero(bounds.owed > 0)
+    owed = program.rows(bounds.owed[owing], np.full(len(owing), np.inf))
+    rank = np.full(len(book.groups), -1)
+    rank[owing] = owed
+    if len(owing):
+        inside = rank[book.group[picked]] >= 0
+        program.add(
+            rank[book.group[picked[inside]]], fills[inside], (gain[picked] * scale)[inside]
+        )
 
     place = np.full(len(g), -1)
     place[picked] = np.arange(len(picked))
@@ -236,7 +259,7 @@ def _system(
     flows = program.columns(np.zeros(len(segments)), size, np.zeros(len(segments)))
     program.add(assets[curves.source[segments]], flows, -np.ones(len(segments)))
     program.add(assets[curves.target[segments]], flows, curves.rate[segments])
-    return _System(picked, fills, scale, segments, flows, assets)
+    return _System(picked, fills, scale, segments, flows, assets, rank)
 
 
 def _decide_lumpy(program: Program, book: Book, columns: Ints, fills: Ints, scale: Floats) -> None:
@@ -251,6 +274,34 @@ def _decide_lumpy(program: Program, book: Book, columns: Ints, fills: Ints, scal
     under = program.rows(np.zeros(count), np.full(count, np.inf))
     program.add(under, fills, scale / book.cap[columns])
     program.add(under, taken, -book.floor[columns] / book.cap[columns])
+
+
+def _decide_groups(
+    program: Program,
+    book: Book,
+    baselines: Floats,
+    picked: Ints,
+    fills: Ints,
+    scale: Floats,
+    gain: Floats,
+) -> None:
+    """x ≤ cap·z and Σ surplus ≥ baseline·z with z ∈ {0, 1}, for every group with a baseline."""
+    known = np.flatnonzero(baselines > 0)
+    if not len(known):
+        return
+    count = len(known)
+    rank = np.full(len(baselines), -1)
+    rank[known] = np.arange(count)
+    inside = np.flatnonzero(rank[book.group[picked]] >= 0)
+    columns = picked[inside]
+    mine = rank[book.group[columns]]
+    served = program.columns(np.zeros(count), np.ones(count), np.zeros(count), integer=True)
+    over = program.rows(np.full(len(inside), -np.inf), np.zeros(len(inside)))
+    program.add(over, fills[inside], scale[inside] / book.cap[columns])
+    program.add(over, served[mine], -np.ones(len(inside)))
+    enough = program.rows(np.zeros(count), np.full(count, np.inf))
+    program.add(enough[mine], fills[inside], gain[columns] * scale[inside])
+    program.add(enough, served, -baselines[known])
 
 
 def _clearing(

@@ -50,9 +50,11 @@ class Program:
 
     def solve(self, seconds: float, *, nodes: int = 200) -> Solution | None:
         """The solution; None where there is none, or none within the time."""
+        if seconds <= 0.0:
+            return None
         model = mathopt.Model.from_model_proto(self._proto())
         integer = any(block[3] for block in self._columns)
-        limit = dt.timedelta(seconds=max(seconds, 0.05))
+        limit = dt.timedelta(seconds=seconds)
         if integer:
             parameters = mathopt.SolveParameters(
                 time_limit=limit,

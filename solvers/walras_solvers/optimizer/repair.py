@@ -57,14 +57,14 @@ class Draft:
         prices: integers.
         units: column → units.
         room: column → value that its fill may be reduced by; 0 where it must stay as it is.
-        flows: edge → (amount in, amount out).
+        flows: edge → amount in; executed in this order.
     """
 
     book: Book
     prices: dict[str, int]
     units: dict[int, int]
     room: dict[int, float]
-    flows: dict[Edge, tuple[int, int]]
+    flows: dict[Edge, int]
 
     @property
     def problem(self) -> Problem:
@@ -72,11 +72,19 @@ class Draft:
         return self.book.problem
 
     def executions(self) -> list[Execution]:
-        """The flows as executions."""
-        return [
-            Execution(edge.venue, edge.asset_in, a, edge.asset_out, b)
-            for edge, (a, b) in self.flows.items()
-        ]
+        """The flows as executions, without those that a venue refuses."""
+        states = dict(self.problem.venues)
+        steps = []
+        for edge, amount in self.flows.items():
+            try:
+                swap = states[edge.venue].swap(edge.asset_in, amount, edge.asset_out)
+            except SwapError:
+                continue
+            states[edge.venue] = swap.after
+            steps.append(
+                Execution(edge.venue, edge.asset_in, amount, edge.asset_out, swap.amount_out)
+            )
+        return steps
 
     def residual(self) -> dict[str, int]:
         """Asset → what is left over, or lacking where negative."""
@@ -96,7 +104,8 @@ def draft(book: Book, curves: Curves, clearing: Clearing) -> Draft:
     for j, edge in enumerate(curves.edges):
         if clearing.y[j] > 0:
             amount = int(clearing.y[j] / book.reference[book.index[edge.asset_in]])
-            _flow(made, edge, amount)
+            if amount > 0:
+                made.flows[edge] = amount
     for i in np.flatnonzero(clearing.x > 0).tolist():
         share = clearing.x[i] / book.cap[i]
         most, fewest = book.units[i], book.least[i]
@@ -181,17 +190,6 @@ def whole(made: Draft) -> Proposal:
     """The draft as one proposal."""
     fills = {made.book.intents[i].id: units for i, units in made.units.items()}
     return propose(made.problem, fills, made.prices, made.executions())
-
-
-def _flow(made: Draft, edge: Edge, amount: int) -> None:
-    """Put exactly `amount` through `edge`; nothing where the venue refuses."""
-    made.flows.pop(edge, None)
-    if amount > 0:
-        try:
-            swap = made.problem.venues[edge.venue].swap(edge.asset_in, amount, edge.asset_out)
-        except SwapError:
-            return
-        made.flows[edge] = (amount, swap.amount_out)
 
 
 def _keep_balances(made: Draft) -> None:
@@ -363,7 +361,7 @@ def _arcs(made: Draft) -> list[_Arc]:
             if intent.legs[0].quantity > 0:
                 gives, takes = takes, gives
             arcs.append(_Arc(gives, takes, made.room[column], column=column))
-    for edge, (amount, _) in made.flows.items():
+    for edge, amount in made.flows.items():
         value = amount * float(made.book.reference[made.book.index[edge.asset_in]])
         arcs.append(_Arc(edge.asset_out, edge.asset_in, value, edge=edge))
     return arcs
@@ -440,23 +438,23 @@ def _mend_fill(made: Draft, column: int, asset: str, residual: defaultdict[str, 
 
 
 def _mend_flow(made: Draft, edge: Edge, asset: str, residual: defaultdict[str, int]) -> None:
-    """Change one pool's flow so that nothing of `asset` lacks."""
-    amount, out = made.flows[edge]
-    if asset == edge.asset_in:
-        wanted = amount + residual[asset]
-    else:
-        target = out - residual[asset]
-        try:
+    """Reduce one pool's flow so that nothing of `asset` lacks, or little is left over."""
+    venue, amount = made.problem.venues[edge.venue], made.flows[edge]
+    try:
+        out = venue.swap(edge.asset_in, amount, edge.asset_out).amount_out
+        if asset == edge.asset_in:
+            wanted = amount + residual[asset]
+        else:
             wanted = least_input(
-                made.problem.venues[edge.venue], edge.asset_in, edge.asset_out, max(target, 1)
+                venue, edge.asset_in, edge.asset_out, max(out - residual[asset], 1)
             )
-        except SwapError:
+        if not amount * 9 <= wanted * 10 <= amount * 10:
             return
-    if not amount * 9 <= wanted * 10 <= amount * 10:
+        out_after = venue.swap(edge.asset_in, wanted, edge.asset_out).amount_out
+    except SwapError:
         return
-    _flow(made, edge, wanted)
-    amount_after, out_after = made.flows.get(edge, (0, 0))
-    residual[edge.asset_in] -= amount_after - amount
+    made.flows[edge] = wanted
+    residual[edge.asset_in] += amount - wanted
     residual[edge.asset_out] += out_after - out
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from walras.sdk import Deadline, Problem, Proposal, self_check
 from walras_solvers.baseline import GroupBid, group_bids
-from walras_solvers.optimizer.book import Book, Floats, make_book
+from walras_solvers.optimizer.book import Book, Floats, Mask, make_book
 from walras_solvers.optimizer.fills import Bounds, Clearing, clear, free_bounds, improve, restore
-from walras_solvers.optimizer.integrality import choose_lumps, without_lumps
+from walras_solvers.optimizer.integrality import choose, without_lumps
 from walras_solvers.optimizer.pools import Curves, make_curves
 from walras_solvers.optimizer.prices import NARROW, WIDE, tatonnement
 from walras_solvers.optimizer.repair import Draft, components, draft, finish, whole
@@ -23,11 +23,16 @@ STEPS = 40  # of local improvement from one start
 KICKS = 30  # random restarts near the best
 KICK = 0.01  # their standard deviation, in log prices
 WIDTHS = (0.5, 0.1, 0.02, 0.004)  # of the curves around the pools' flows, one after the other
+FAIRNESS = 1e-6  # by how much more a group is given than it is owed
 SPARE = 1e-8  # part of the pools' flows that is left over, for rounding
 LP_SECONDS = 5.0
 SINGLES_FIRST = 4  # single-group bids that are sent before anything else
 MENDINGS = 8  # times that fills which cannot be made exact are left out
-SHARE = 0.3  # of the time that single groups may take
+CHOICES = 3  # of lumps and groups from one start, each at the prices that the one before led to
+WAYS = 3  # times that second directions of venues are taken away
+GAINS = (0.003, 0.01, 0.03, 0.1)  # what pools may bring, in parts of their flows, at most
+SINGLY = 12  # edges that are tried without one by one
+SHARE = 0.25  # of the time that single groups may take
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class State:
 
 def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal]:
     """Proposals, at most `most`: the batch as a whole, its parts, and groups on their own."""
+    deadline = Deadline.after(deadline.remaining() * 0.95)  # the rest is for sending
     book = make_book(problem)
     if not book.intents:
         return
@@ -51,14 +57,8 @@ def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal
     for bid in ranked[:SINGLES_FIRST]:
         yield bid.proposal
     outbox = _Outbox(problem, singles, most - len(ranked[:SINGLES_FIRST]))
-    banned: set[str] = set()
-    for _ in range(4):
-        before = set(banned)
-        for state in _states(book, problem, singles, banned, deadline):
-            yield from outbox.send(book, state)
-        banned |= outbox.unfair
-        if banned == before or deadline.passed:
-            break
+    for state in _states(book, singles, deadline):
+        yield from outbox.send(book, state, deadline)
     for bid in ranked[SINGLES_FIRST:]:
         if bid.group not in outbox.served:
             yield from outbox.post(bid.proposal)
@@ -69,30 +69,26 @@ class _Outbox:
     """What was sent, so that only what is better follows.
 
     Attributes:
-        unfair: groups that a batch bid would serve worse than their own bid does.
-        served: groups that a bid which was sent serves fairly.
+        served: groups that the best batch bid serves.
     """
 
     problem: Problem
     singles: Mapping[str, GroupBid]
     left: int
     best: int = 0
-    sent: set[Proposal] = field(default_factory=set)
-    unfair: set[str] = field(default_factory=set)
     served: set[str] = field(default_factory=set)
 
-    def send(self, book: Book, state: State) -> Iterator[Proposal]:
+    def send(self, book: Book, state: State, deadline: Deadline) -> Iterator[Proposal]:
         """The state's proposals, if the whole scores more than the best so far."""
-        made = _mended(book, state)
+        made = _mended(book, state, deadline)
         if made is None:
             return
         batch = whole(made)
         scored = self_check(self.problem, batch)
         if scored is None or scored.score <= self.best * 1.0001:
             return
-        self.unfair = self._unfair(scored.surplus)
         parts = components(made)
-        if not self.unfair:
+        if not self._unfair(scored.surplus):
             self.best = scored.score
             self.served = set(scored.surplus)
             yield from self.post(batch)
@@ -114,7 +110,7 @@ class _Outbox:
         return {g for g, s in surplus.items() if g in self.singles and s < self.singles[g].score}
 
 
-def _mended(book: Book, state: State) -> Draft | None:
+def _mended(book: Book, state: State, deadline: Deadline) -> Draft | None:
     """The state in valid integers, without the intents that stand in the way."""
     at, bounds = state.at, state.bounds
     for _ in range(MENDINGS):
@@ -125,7 +121,7 @@ def _mended(book: Book, state: State) -> Draft | None:
         high = bounds.high.copy()
         high[list(bad)] = 0.0
         bounds = replace(bounds, high=high, low=np.minimum(bounds.low, high))
-        found = clear(book, state.curves, at.delta, bounds, LP_SECONDS)
+        found = clear(book, state.curves, at.delta, bounds, _seconds(deadline))
         if found is None:
             return None
         at = found
@@ -133,18 +129,14 @@ def _mended(book: Book, state: State) -> Draft | None:
 
 
 def _states(
-    book: Book,
-    problem: Problem,
-    singles: Mapping[str, GroupBid],
-    banned: set[str],
-    deadline: Deadline,
+    book: Book, singles: Mapping[str, GroupBid], deadline: Deadline
 ) -> Iterator[State]:
     """Better and better states."""
     curves = make_curves(book)
-    bounds = free_bounds(book, curves)
-    if banned:
-        out = np.array([group in banned for group in book.kind_groups])[book.kind]
-        bounds = replace(bounds, high=np.where(out, 0.0, bounds.high))
+    baselines = np.array(
+        [(singles[g].score + 1) / book.scale if g in singles else 0.0 for g in book.groups]
+    )
+    bounds = replace(free_bounds(book, curves), baselines=baselines * (1 + FAIRNESS))
     best: State | None = None
     for start in _starts(book, curves, singles):
         for state in _from_start(book, curves, bounds, start, deadline):
@@ -173,19 +165,60 @@ def _states(
 def _from_start(
     book: Book, curves: Curves, bounds: Bounds, delta: Floats, deadline: Deadline
 ) -> Iterator[State]:
-    free = without_lumps(book, bounds)
-    at = clear(book, curves, delta, free, _seconds(deadline))
-    if at is None:
-        return
-    at = _climb(book, curves, free, at, deadline)
-    yield from _with_pools(book, curves, free, at, deadline)
-    if np.any(book.lumpy | book.coarse):
-        for prices in (delta, at.delta):
-            chosen = choose_lumps(book, curves, prices, bounds, _seconds(deadline))
-            if chosen is not None:
-                decided, found = chosen
-                found = _climb(book, curves, decided, found, deadline)
-                yield from _with_pools(book, curves, decided, found, deadline)
+    """What can be reached from the prices `delta`."""
+    if not np.any(bounds.baselines > 0):
+        free = without_lumps(book, bounds)
+        at = clear(book, curves, delta, free, _seconds(deadline))
+        if at is not None:
+            at = _climb(book, curves, free, at, deadline)
+            yield from _with_pools(book, curves, free, at, deadline)
+            delta = at.delta
+        if not np.any(book.lumpy | book.coarse):
+            return
+    for _ in range(CHOICES):
+        chosen = _choose_one_way(book, curves, bounds, delta, deadline)
+        if chosen is None or deadline.passed:
+            return
+        decided, at = chosen
+        at = _climb(book, curves, decided, at, deadline, steps=STEPS // 4)
+        yield from _with_pools(book, curves, decided, at, deadline)
+        if np.allclose(at.delta, delta, rtol=0.0, atol=1e-6):
+            return
+        delta = at.delta
+
+
+def _choose_one_way(
+    book: Book, curves: Curves, bounds: Bounds, delta: Floats, deadline: Deadline
+) -> tuple[Bounds, Clearing] | None:
+    """A choice that uses every venue in one direction only: a second one would see other prices."""
+    for _ in range(WAYS):
+        relaxed = clear(book, curves, delta, bounds, _seconds(deadline))
+        if relaxed is None:
+            return None
+        before, bounds = bounds, _one_way(curves, bounds, relaxed.y)
+        if bounds is before:
+            break
+    for _ in range(WAYS):
+        chosen = choose(book, curves, delta, bounds, _seconds(deadline))
+        if chosen is None:
+            return None
+        before, bounds = bounds, _one_way(curves, bounds, chosen[1].y)
+        if bounds is before:
+            return chosen
+    return chosen
+
+
+def _one_way(curves: Curves, bounds: Bounds, y: Floats) -> Bounds:
+    """The bounds without the smaller flows of venues that are used in several directions."""
+    best: dict[str, int] = {}
+    several = bounds.edges.copy()
+    for j in np.flatnonzero(y > 0).tolist():
+        venue = curves.edges[j].venue
+        i = best.setdefault(venue, j)
+        if i != j:
+            best[venue], loser = (j, i) if y[j] > y[i] else (i, j)
+            several[loser] = False
+    return bounds if np.array_equal(several, bounds.edges) else replace(bounds, edges=several)
 
 
 def _with_pools(
@@ -218,20 +251,38 @@ def _with_pools(
 def _prune(
     book: Book, curves: Curves, bounds: Bounds, at: Clearing, deadline: Deadline
 ) -> tuple[Bounds, Clearing]:
-    """Leave out edges that cost more than they bring, and all but one direction of a venue."""
+    """Leave out edges that cost more than they bring: the small ones together, then one by one."""
+    cost = np.array([edge.cost for edge in curves.edges])
     used = at.y > 0
-    for j in sorted(np.flatnonzero(used).tolist(), key=lambda j: float(at.y[j])):
-        venue = curves.edges[j].venue
-        twice = sum(used[i] and curves.edges[i].venue == venue for i in np.flatnonzero(used)) > 1
-        fewer = used.copy()
-        fewer[j] = False
-        tried = replace(bounds, edges=fewer)
+    single = _one_way(curves, replace(bounds, edges=used), at.y).edges
+    if not np.array_equal(single, used):
+        tried = replace(bounds, edges=single)
         found = restore(book, curves, at, tried, _seconds(deadline))
         if found is not None:
-            found = _climb(book, curves, tried, found, deadline, steps=4)
-        if found is not None and (twice or found.score >= at.score):
-            used, at = fewer, found
+            used, at = single & (found.y > 0), found
+    for gain in GAINS:
+        fewer = used & (at.y * gain > cost)
+        if not np.array_equal(fewer, used):
+            used, at = _without(book, curves, bounds, at, used, fewer, deadline)
+    for j in sorted(np.flatnonzero(used).tolist(), key=lambda j: float(at.y[j]))[:SINGLY]:
+        fewer = used.copy()
+        fewer[j] = False
+        used, at = _without(book, curves, bounds, at, used, fewer, deadline)
     return replace(bounds, edges=used), at
+
+
+def _without(
+    book: Book, curves: Curves, bounds: Bounds, at: Clearing, used: Mask, fewer: Mask,
+    deadline: Deadline,
+) -> tuple[Mask, Clearing]:
+    """`fewer` edges and the clearing with them, if that scores as much as with those `used`."""
+    tried = replace(bounds, edges=fewer)
+    found = restore(book, curves, at, tried, _seconds(deadline))
+    if found is not None:
+        found = _climb(book, curves, tried, found, deadline, steps=2)
+        if found.score >= at.score:
+            return fewer & (found.y > 0), found
+    return used, at
 
 
 def _climb(

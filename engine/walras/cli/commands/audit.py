@@ -9,7 +9,9 @@ import typer
 
 from walras.cli.auditing import Audited, audit_folder
 from walras.cli.fetch import fetch_log
+from walras.cli.options import is_address
 from walras.cli.output import Json, next_step, print_json, say
+from walras.core.errors import InvalidInput, Reason
 from walras.sdk.client import Client
 
 
@@ -39,7 +41,16 @@ def audit(
     """
     # What names a folder is one; only otherwise can it be host:port.
     folder = Path(log)
-    done = audit_folder(folder, key) if folder.is_dir() else asyncio.run(_fetched(log, key))
+    if folder.is_dir():
+        done = audit_folder(folder, key)
+    elif is_address(log):
+        done = asyncio.run(_fetched(log, key))
+    else:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"there is no folder {log}, and it is no host:port",
+            hint="walras audit DIR, or walras audit 127.0.0.1:7400",
+        )
     if as_json:
         print_json(done.document())
         return
@@ -47,7 +58,7 @@ def audit(
     if not key:
         say("the key is the log's own word: whoever made the log chose it; give yours by --key")
     if folder.is_dir():
-        next_step(f"walras audit {folder} --key VKEY", "with a key from a source you trust")
+        next_step(f"walras audit {log} --key VKEY --json", "with a key from a source you trust")
     else:
         next_step(f"walras export {log} DIR", "keep this log")
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -112,10 +113,9 @@ async def _auctions(folder: Path, story: Story, *, quiet: bool) -> Served:
         'domain = "localhost/demo"\nlisten = "127.0.0.1:0"\ninterval_ms = 1200\nsolve_ms = 1500\n'
         f"data = {json.dumps(str(folder / 'engine'))}\n"
     )
-    with waiting("starting an engine"):
-        child = serve_in_child(config, folder / "engine.log")
-        served = await child.__aenter__()
-    try:
+    async with AsyncExitStack() as stack:
+        with waiting("starting an engine"):
+            served = await stack.enter_async_context(serve_in_child(config, folder / "engine.log"))
         async with Client(served.address) as client:
             if not quiet:
                 title("an engine, in a process of its own")
@@ -132,8 +132,6 @@ async def _auctions(folder: Path, story: Story, *, quiet: bool) -> Served:
             await put_market(client, market, operator, served.domain)
             await _run_batches(client, served, market, story, quiet=quiet)
             await fetch_log(client, folder / "log", served.verifier_key)
-    finally:
-        await child.__aexit__(None, None, None)
     return served
 
 
@@ -225,7 +223,7 @@ async def _refusals(
     await client.cancel(cancel)
     story.shapes["cancelled"] += 1
     signed = envelope.decode(good)
-    forged = replace(signed, signature=signed.signature[:-1] + b"\x00")
+    forged = replace(signed, signature=bytes(64))
     intent = decode_intent(signed.body)
     reused = replace(intent, expiry_ms=intent.expiry_ms + 1)
     stranger = Signer.from_seed(bytes(32))

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -25,7 +26,7 @@ from walras.cli.engines import (
 )
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
-from walras.cli.output import fields, next_step, say, stdout, table, waiting
+from walras.cli.output import Json, fields, next_step, print_json_line, say, stdout, table, waiting
 from walras.cli.shutdown import finish_batch
 from walras.core.errors import WalrasError
 from walras.datasets.generate import generate, generate_intents
@@ -57,8 +58,12 @@ def dev(
     solver: Annotated[
         list[str] | None, typer.Option(help="Instead of the built-in ones. Repeatable.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Run an engine with a generated market and traffic until Ctrl-C."""
+    """Run an engine with a generated market and traffic until Ctrl-C.
+
+    With --json the first line says where it serves, and each other is an auction.
+    """
     configure(level="warning")
     with folder_or_temporary(data, "walras-dev-") as folder:
         config = read_config(
@@ -69,10 +74,10 @@ def dev(
             solve_ms=solve_ms,
             solvers=solver_configs(solver or ()),
         )
-        asyncio.run(_dev(config, seed, rate))
+        asyncio.run(_dev(config, seed, rate, as_json=as_json))
 
 
-async def _dev(config: Config, seed: int, rate: int) -> None:
+async def _dev(config: Config, seed: int, rate: int, *, as_json: bool) -> None:
     clock = clock_at(None)
     with until_stopped() as stop:
         async with run_engine(config) as engine, asyncio.TaskGroup() as group:
@@ -85,25 +90,28 @@ async def _dev(config: Config, seed: int, rate: int) -> None:
                     await put_market(client, market, engine.operator, config.domain)
                 with waiting("solvers start"):
                     await engine.fleet.settle_in(SETTLE_IN_SECONDS)
-                fields(
-                    {
-                        "address": address,
-                        "log key": engine.verifier_key,
-                        "operator key": config.data / "operator.key",
-                    }
-                )
-                next_step(f"walras watch --auctions --address {address}", "in another terminal")
+                ready = {
+                    "address": address,
+                    "log key": engine.verifier_key,
+                    "operator key": str(config.data / "operator.key"),
+                }
+                if as_json:
+                    print_json_line({name.replace(" ", "_"): v for name, v in ready.items()})
+                else:
+                    fields(ready)
+                    next_step(f"walras watch --auctions --address {address}", "elsewhere")
                 tasks = [
                     group.create_task(engine.auctioneer.serve()),
                     group.create_task(_traffic(client, engine, market, Random(seed), rate)),  # noqa: S311 - a demonstration's traffic
                 ]
-                with _display(engine):
+                with _display(engine, as_json=as_json):
                     await stop.wait()
                 tasks[1].cancel()
                 await finish_batch(engine)
                 tasks[0].cancel()
             await server.stop(1.0)
-    say("stopped")
+    if not as_json:
+        say("stopped")
 
 
 async def _traffic(client: Client, engine: Engine, market: Market, rng: Random, rate: int) -> None:
@@ -131,8 +139,12 @@ async def _traffic(client: Client, engine: Engine, market: Market, rng: Random, 
 
 
 @contextmanager
-def _display(engine: Engine) -> Iterator[None]:
+def _display(engine: Engine, *, as_json: bool) -> Iterator[None]:
     """A table that follows the auctions on a terminal; lines elsewhere."""
+    if as_json:
+        engine.auctioneer.on_auction.append(lambda report: print_json_line(asdict(report)))
+        yield
+        return
     if not stdout.is_terminal:
         engine.auctioneer.on_auction.append(lambda report: say(_line(report)))
         yield

@@ -8,7 +8,8 @@ import structlog
 import typer
 
 from walras.app.config import Config, read_config
-from walras.app.engine import run_engine
+from walras.app.engine import Engine, run_engine
+from walras.cli.engines import SETTLE_IN_SECONDS
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
 from walras.cli.output import Json, print_json_line
@@ -57,7 +58,7 @@ async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
             log.info("serving", **ready)
             if as_json:
                 print_json_line(ready)
-            auctions = asyncio.create_task(engine.auctioneer.serve())
+            auctions = asyncio.create_task(_run_auctions(engine))
             stopped = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({auctions, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,3 +72,9 @@ async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
                     task.cancel()
                 await asyncio.gather(auctions, stopped, return_exceptions=True)
     log.info("stopped", address=address)
+
+
+async def _run_auctions(engine: Engine) -> None:
+    # A batch that is sealed before the nodes are up would go without bids.
+    await engine.fleet.settle_in(SETTLE_IN_SECONDS)
+    await engine.auctioneer.serve()
