@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from walras.sdk import (
-    ATOMS_PER_PRICE,
     Deadline,
     Description,
     Execution,
@@ -100,6 +99,7 @@ def _group_bid(
     single = len(members[0].intent.legs) == 1
     clear = _clear_pair if single else _clear_legs
     best: GroupBid | None = None
+    peak = 0
     tried: set[int] = set()
     sizes = {ceil_div(len(orders) * i, _PREFIXES) for i in range(1, _PREFIXES + 1)}
     while sizes:
@@ -193,8 +193,7 @@ def _pair_prices(given: str, received: str, price: Fraction) -> dict[str, int]:
 def _size_route(
     problem: Problem, router: Router, given: str, received: str, sold: int, bought: int
 ) -> Route | None:
-    """The route for `sold` atoms and for what buyers of `bought` atoms will pay at its own price.
-    """
+    """The route for `sold` atoms and for what buyers of `bought` atoms pay at its price."""
     references = problem.prices[given].amount, problem.prices[received].amount
     estimate = bought * references[1] // references[0]
     price = references[1]
@@ -219,8 +218,7 @@ def _size_route(
 
 
 def _clear_legs(problem: Problem, router: Router, orders: Sequence[Order]) -> Iterator[Proposal]:
-    """A group of multi-leg intents: each leg through its own path to or from the settlement asset.
-    """
+    """A group of multi-leg intents: each leg by its own path to or from the settlement asset."""
     intents = [problem.intents[order.id].intent for order in orders]
     currency = intents[0].settlement_asset
     price = problem.prices[currency].amount
@@ -247,6 +245,3 @@ def _clear_legs(problem: Problem, router: Router, orders: Sequence[Order]) -> It
         if total > 0:
             vector[asset] += 1  # rounded against those who receive it, as it is for those who give
     yield propose(problem, {order.id: order.units for order in orders}, vector, executions)
-
-
-__all__ = ["ATOMS_PER_PRICE", "Baseline", "GroupBid", "group_bids"]

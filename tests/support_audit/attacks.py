@@ -1,6 +1,6 @@
 """What somebody who owns the engine's key may try, each with how the auditor must answer.
 
-Every attack rewrites the log, signs it anew, and returns the index of the entry that is to be named.
+Every attack rewrites the log, signs it anew, and returns the index of the entry to be named.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,11 @@ from hashlib import sha256
 
 from support_audit.log_copy import Forgery
 from support_audit.scenario import DOMAIN, U, W, owner, signer
-from walras.audit import envelope
-from walras.audit.replay import Bidding, Replay
+
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
+from walras.audit import envelope
+from walras.audit.replay import Bidding, Replay
 from walras.core.bids import Bundle, SettledFill
 from walras.core.errors import Reason
 from walras.core.intents import Intent
@@ -139,7 +140,9 @@ def nobody_wins(forgery: Forgery) -> int:
 
 @refused_for(Reason.AWARD_MISMATCH)
 def award_in_an_empty_auction(forgery: Forgery) -> int:
-    other = replace(forgery.bundle(1), auction_id=5, problem_digest=forgery.bundle(5).problem_digest)
+    other = replace(
+        forgery.bundle(1), auction_id=5, problem_digest=forgery.bundle(5).problem_digest
+    )
     return forgery.rebundle(5, other)
 
 
@@ -155,7 +158,7 @@ def tie_steered(forgery: Forgery) -> int:
 def _fill(bundle: Bundle, **change: int) -> Bundle:
     first, *others = bundle.fills
     changed = {name: getattr(first, name) + by for name, by in change.items()}
-    return replace(bundle, fills=(replace(first, **changed), *others))  # type: ignore[arg-type]
+    return replace(bundle, fills=(replace(first, **changed), *others))
 
 
 def _winner(bundle: Bundle, **change: object) -> Bundle:
@@ -166,7 +169,7 @@ def _winner(bundle: Bundle, **change: object) -> Bundle:
 def _reward(bundle: Bundle, **change: int) -> Bundle:
     first, *others = bundle.rewards
     changed = {name: getattr(first, name) + by for name, by in change.items()}
-    return replace(bundle, rewards=(replace(first, **changed), *others))  # type: ignore[arg-type]
+    return replace(bundle, rewards=(replace(first, **changed), *others))
 
 
 for _name, _change in {
@@ -378,7 +381,7 @@ def earlier_rejection_missing(forgery: Forgery) -> int:
 
 @refused_for(Reason.BID_UNACCOUNTED)
 def bid_that_breaks_a_rule_accepted(forgery: Forgery) -> int:
-    """A bid whose execution pays one atom too many takes part, as the engine itself would log it."""
+    """A bid whose execution pays one atom too many takes part in all that follows."""
     at = forgery.of(BidReceived, 2)
     bid = forgery.read(at)
     assert isinstance(bid, BidReceived)
@@ -579,9 +582,7 @@ def deposit_replayed(forgery: Forgery) -> int:
 @refused_for(Reason.SIGNER_UNKNOWN)
 def deposit_by_a_stranger(forgery: Forgery) -> int:
     credit = Credit(owner("mallory"), U, 10**15)
-    return forgery.insert(
-        len(forgery.leaves), Deposit(DOMAIN, owner("mallory"), 1, (credit,))
-    )
+    return forgery.insert(len(forgery.leaves), Deposit(DOMAIN, owner("mallory"), 1, (credit,)))
 
 
 @refused_for(Reason.RECORD_UNAUTHORISED)
@@ -759,4 +760,3 @@ _without("bid", _named(BidReceived, "bid_digest"))
 _without("bundle", _named(Awarded, "bundle_digest"))
 _without("balances", _named(Settled, "balances_digest"))
 _without("venues", _named(Settled, "venues_digest"))
-

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from walras.audit import envelope
 from walras.audit.keys import Signer
@@ -82,10 +83,10 @@ class Forgery:
     leaves: list[bytes]
     blobs: dict[bytes, bytes]
 
-    def read(self, index: int) -> Signed:
+    def read(self, index: int) -> Any:
         return read_leaf(self.leaves[index])
 
-    def find(self, kind: type, where: Callable[[Signed], bool] = lambda _: True) -> int:
+    def find(self, kind: type, where: Callable[[Any], bool] = lambda _: True) -> int:
         """The index of the first record of this type of which `where` is true."""
         return next(
             index
@@ -108,7 +109,7 @@ class Forgery:
 
     def change(self, index: int, **changes: object) -> int:
         """Rewrite some fields of a record."""
-        return self.write(index, replace(self.read(index), **changes))  # type: ignore[type-var]
+        return self.write(index, replace(self.read(index), **changes))
 
     def insert(self, index: int, record: Signed, signer: Signer | None = None) -> int:
         self.leaves.insert(index, self.seal(record, signer))
@@ -127,7 +128,9 @@ class Forgery:
     def bundle(self, auction_id: int) -> Bundle:
         awarded = self.read(self.of(Awarded, auction_id))
         assert isinstance(awarded, Awarded)
-        found = decode(Kind.BUNDLE, envelope.decode(self.blobs[awarded.bundle_digest], 1 << 30).body)
+        found = decode(
+            Kind.BUNDLE, envelope.decode(self.blobs[awarded.bundle_digest], 1 << 30).body
+        )
         assert isinstance(found, Bundle)
         return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support_audit.scenario import U, W, sold
+
 from walras.core.bids import Proposal
 from walras.protocol.problem import Problem
 from walras.sdk.proposals import self_check

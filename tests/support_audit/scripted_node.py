@@ -34,8 +34,9 @@ Script = Callable[[Task], AsyncIterator[bytes]]
 
 async def silence(_task: Task) -> AsyncIterator[bytes]:
     """No bids."""
-    for nothing in ():
-        yield nothing
+    nothing: tuple[bytes, ...] = ()
+    for bid in nothing:
+        yield bid
 
 
 class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
@@ -57,9 +58,7 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
         await self._server.stop(None)
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
-        return pb.DescribeResponse(
-            name=self.name, version="1", public_key=self.signer.public_key
-        )
+        return pb.DescribeResponse(name=self.name, version="1", public_key=self.signer.public_key)
 
     async def Solve(
         self, request: pb.SolveRequest, context: object

@@ -76,11 +76,11 @@ class _Fake:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def register(self, app: typer.Typer, name: str, help_line: str) -> None:
+    def register(self, app: typer.Typer, name: str) -> None:
         def command() -> None:
             raise self._error
 
-        app.command(name, help=help_line)(command)
+        app.command(name)(command)
 
 
 @pytest.mark.parametrize(

@@ -3,40 +3,29 @@
 import ast
 import inspect
 import json
-import random
 import re
 import shlex
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool, problem
 from google.rpc import code_pb2
 
-from auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool, problem
 from walras.api.v1 import record_pb2
 from walras.app.config import read_config
 from walras.auction import batch, validity
-from walras.auction.selection import tie
 from walras.auction.validity import score_bid
-from walras.audit import envelope
-from walras.audit.keys import Signer
-from walras.audit.merkle import leaf_hash
-from walras.audit.note import Checkpoint, NoteKey, format_vkey, sign_checkpoint
 from walras.cli import main as cli
 from walras.core.bids import Bid
-from walras.core.errors import Reason, SwapError
-from walras.core.intents import Intent, Leg
-from walras.market.kinds import ConstantProduct, Offer, OrderBook, StableSwap, Weighted
-from walras.protocol.codec import encode
+from walras.core.errors import Reason
 from walras.protocol.records import Kind
 from walras.rpc.status import CODES
 from walras.sdk import Deadline, Solver
-from walras.sdk.signing import intent_id, sign_record
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/**/*.md")])
@@ -137,141 +126,6 @@ def test_steps_name_every_reason_to_reject() -> None:
     assert {code_words(row[0])[0] for row in rows(section("### Rejections"), 2)} <= named
 
 
-# the protocol's arithmetic
-
-
-@pytest.fixture(scope="module")
-def protocol_code() -> dict[str, Any]:
-    space: dict[str, Any] = {}
-    for block in blocks(PROTOCOL, "python protocol"):
-        exec(compile(block, "docs/protocol.md", "exec"), space)
-    return space
-
-
-def outcome(swap: Callable[[], int]) -> int | str:
-    try:
-        out = swap()
-    except SwapError as error:
-        return error.reason.value
-    except ValueError as error:
-        return str(error)
-    return out if out > 0 else "SWAP_AMOUNT"
-
-
-def draws(count: int) -> Iterator[random.Random]:
-    return (random.Random(seed) for seed in range(count))
-
-
-def size(chance: random.Random) -> int:
-    return chance.randrange(1, 10 ** chance.randrange(1, 27))
-
-
-def test_constant_product_as_written(protocol_code: dict[str, Any]) -> None:
-    for chance in draws(300):
-        reserves = (size(chance), size(chance))
-        fee, amount = chance.randrange(10**6), size(chance)
-        venue = ConstantProduct("v", 0, (ETH, USDC), reserves, fee)
-        written = outcome(lambda: protocol_code["constant_product"](*reserves, fee, amount))
-        assert written == outcome(lambda: venue.swap(ETH, amount, USDC).amount_out)
-
-
-def test_weighted_as_written(protocol_code: dict[str, Any]) -> None:
-    paid = 0
-    for chance in draws(600):
-        percent = chance.choice([50, 20, 80, chance.randrange(1, 100)])
-        weights = (percent * 10**16, (100 - percent) * 10**16)
-        balances, scaling = (size(chance), size(chance)), (chance.choice([1, 10**12]), 1)
-        fee = chance.choice([0, 10**15, chance.randrange(10**18)])
-        amount = max(1, balances[0] * chance.randrange(1, 400) // 1000)
-        venue = Weighted("v", 0, (ETH, USDC), balances, weights, scaling, fee)
-        written = outcome(
-            lambda: protocol_code["weighted"](
-                *(balances[0], weights[0], scaling[0]),
-                *(balances[1], weights[1], scaling[1]),
-                *(fee, amount),
-            )
-        )
-        assert written == outcome(lambda: venue.swap(ETH, amount, USDC).amount_out)
-        paid += isinstance(written, int)
-    assert paid > 200
-
-
-def test_stable_swap_as_written(protocol_code: dict[str, Any]) -> None:
-    paid = 0
-    assets = (ETH, USDC, "eip155:1/slip44:714")
-    for chance in draws(400):
-        n = chance.choice([2, 3])
-        middle = size(chance)
-        balances = tuple(max(1, middle * chance.randrange(1, 300) // 100) for _ in range(n))
-        rates = tuple(chance.choice([10**18, 10**30]) for _ in range(n))
-        amplification, fee = chance.randrange(100, 10**6), chance.randrange(10**9)
-        i, j = chance.sample(range(n), 2)
-        amount = size(chance)
-        venue = StableSwap("v", 0, assets[:n], balances, rates, amplification, fee)
-        written = outcome(
-            lambda: protocol_code["stable_swap"](balances, rates, amplification, fee, i, j, amount)
-        )
-        assert written == outcome(lambda: venue.swap(assets[i], amount, assets[j]).amount_out)
-        paid += isinstance(written, int)
-    assert paid > 200
-
-
-def test_order_book_as_written(protocol_code: dict[str, Any]) -> None:
-    for chance in draws(400):
-        offers = [
-            Offer(chance.randrange(1, 50), chance.randrange(1, 50))
-            for _ in range(chance.randrange(4))
-        ]
-        offers.sort(key=lambda offer: offer.want / offer.give)
-        book = OrderBook("v", 0, (ETH, USDC), tuple(offers), ())
-        amount = chance.randrange(1, 120)
-        pairs = [(offer.give, offer.want) for offer in offers]
-
-        def written(offers: Any = pairs, amount: int = amount) -> int:
-            return int(protocol_code["order_book"](offers, amount)[0])
-
-        expected = outcome(lambda: book.swap(USDC, amount, ETH).amount_out)
-        assert outcome(written) == expected
-        if isinstance(expected, int):
-            left = protocol_code["order_book"](pairs, amount)[1]
-            after = book.swap(USDC, amount, ETH).after.asks
-            assert left == [(offer.give, offer.want) for offer in after]
-
-
-def test_vectors() -> None:
-    (block,) = blocks(PROTOCOL, "text vectors")
-    told = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in block.splitlines())
-    domain, signer = "example.org/walras", Signer.from_seed(bytes(range(32)))
-    made = Intent(
-        domain=domain,
-        owner=signer.public_key,
-        nonce=7,
-        not_before_ms=0,
-        expiry_ms=1767229200000,
-        legs=(Leg(ETH, -1),),
-        units=5 * 10**18,
-        min_units=1,
-        settlement_asset=USDC,
-        limit=15_000 * 10**6,
-    )
-    kind, body = encode(made)
-    leaf = sign_record(made, signer)
-    note = sign_checkpoint(Checkpoint(domain, 1, leaf_hash(leaf)), domain, signer).decode()
-    assert told == {
-        "public key": signer.public_key.hex(),
-        "payload type": kind.payload_type,
-        "body": body.hex(),
-        "group": made.group,
-        "intent id": intent_id(made).hex(),
-        "signature": envelope.decode(leaf).signature.hex(),
-        "envelope digest": sha256(leaf).hexdigest(),
-        "leaf hash": leaf_hash(leaf).hex(),
-        "tie": str(tie(bytes(32), intent_id(made))),
-        "verifier key": format_vkey(NoteKey(domain, signer.public_key)),
-        "checkpoint line": note.splitlines()[-1],
-    }
-
-
 # solvers
 
 
@@ -328,9 +182,9 @@ def command_lines() -> list[tuple[str, str]]:
     for path in DOCUMENTS:
         for block in blocks(path.read_text(), "sh") + blocks(path.read_text(), "console"):
             for line in block.replace("\\\n", " ").splitlines():
-                line = line.removeprefix("$ ").removeprefix(".venv/bin/")
-                if line.startswith("walras "):
-                    found.append((str(path.relative_to(ROOT)), line))
+                called = line.removeprefix("$ ").removeprefix(".venv/bin/")
+                if called.startswith("walras "):
+                    found.append((str(path.relative_to(ROOT)), called))
     return found
 
 

@@ -105,7 +105,7 @@ def replay(
     *,
     progress: Progress = _silent,
 ) -> Counts:
-    """Levels B and C: every claim of the log follows from what stands before it, nothing is left out.
+    """Levels B and C: every claim follows from what stands before it, and nothing is left out.
 
     Raises:
         AuditFailure: the first record that does not follow, its index in `fields["index"]`.

@@ -82,7 +82,7 @@ def _app(args: list[str]) -> typer.Typer:
         if name == called:
             # "import" is a keyword and cannot name a module.
             module = f"{name}_" if iskeyword(name) else name
-            import_module(f"walras.cli.commands.{module}").register(app, name, line)
+            import_module(f"walras.cli.commands.{module}").register(app, name)
         else:
             app.command(name, help=line)(_not_called)
     return app

@@ -49,7 +49,7 @@ class _File(ForeignShape):
     orders: list[_Order]
 
 
-def import_gpv1(data: bytes, *, derive_prices: bool = False) -> tuple[Market, Summary]:
+def import_gpv1(data: bytes, *, derive_prices: bool | None = None) -> tuple[Market, Summary]:
     """The market of a batch, and what was left out of it.
 
     Tokens become `gpv1:1/token:<id>`: the format has aliases, which are not unique, and no
@@ -65,7 +65,7 @@ def import_gpv1(data: bytes, *, derive_prices: bool = False) -> tuple[Market, Su
         data: the file.
         derive_prices: fill in missing reference prices from the file's own limit orders; see
             `derived_prices`. Otherwise an order in a token without one is left out, because no
-            auction would ever take it.
+            auction would ever take it. None: only for a file that states no price at all.
 
     Raises:
         InvalidInput: MARKET_FILE_INVALID.
@@ -73,7 +73,7 @@ def import_gpv1(data: bytes, *, derive_prices: bool = False) -> tuple[Market, Su
     file = check_shape(_File, parse_strict(data, decimals=True))
     ids = {token: f"gpv1:1/token:{token}" for token in file.tokens}
     prices = _external_prices(file)
-    if derive_prices:
+    if derive_prices or (derive_prices is None and not prices):
         limits = [
             Limit(order.sellToken, order.buyToken, order.sellAmount, order.buyAmount)
             for order in file.orders

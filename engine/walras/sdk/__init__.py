@@ -1,5 +1,4 @@
-"""What a solver's author imports: the problem, the venues, a solver's contract, routing and bids.
-"""
+"""What a solver's author imports: problem, venues, a solver's contract, routing and bids."""
 
 from walras.core.amounts import ceil_div
 from walras.core.bids import Execution, Fill, Proposal

@@ -43,6 +43,7 @@ MAX_ANSWER_BYTES = 16 << 20
 CHUNK = 256
 """Envelopes in one SubmitIntents."""
 
+_ANY_STATE = intent_service_pb2.INTENT_STATE_UNSPECIFIED
 _FIRST_PAUSE = 0.1
 _LAST_PAUSE = 2.0
 _OPTIONS = [
@@ -144,7 +145,7 @@ class Client:
         self,
         *,
         owner: bytes = b"",
-        state: "intent_service_pb2.IntentState.ValueType" = intent_service_pb2.INTENT_STATE_UNSPECIFIED,
+        state: "intent_service_pb2.IntentState.ValueType" = _ANY_STATE,
         page_size: int = 0,
     ) -> AsyncIterator[intent_service_pb2.IntentStatus]:
         """Intents in the order of the log; of every owner and in every state unless told."""

@@ -140,7 +140,9 @@ class Router:
         """The route that brings the most for exactly `amount_in` atoms; None where there is none.
 
         Args:
-            asset_in, amount_in, asset_out: amount_in ≥ 1.
+            asset_in: what goes in.
+            amount_in: atoms of it, ≥ 1.
+            asset_out: what comes out.
             price: of `asset_out`, in score units per 10^18 atoms: the routes are compared net of
                 the costs of their executions. At 0 only the output counts.
             max_hops: ≥ 1.
@@ -166,10 +168,13 @@ class Router:
         exactly.
 
         Args:
-            asset_in, asset_out, amount_out: amount_out ≥ 1.
+            asset_in: what goes in.
+            asset_out: what comes out.
+            amount_out: atoms of it, ≥ 1.
             guess: about the input it takes, ≥ 1.
             price: of `asset_in`, in score units per 10^18 atoms, to compare inputs with costs.
-            max_hops, avoid: as in `best`.
+            max_hops: ≥ 1.
+            avoid: venues that must not be used.
         """
         routes: list[Route] = []
         for found in self._search(asset_in, guess, asset_out, max_hops, avoid):

@@ -247,8 +247,12 @@ def _state_statements(
             _upsert(schema.venue),
             [{"id": name, "body": encode_venue(state.venues[name])} for name in kept],
         )
-    for name in changes.venues - state.venues.keys():
-        yield sa.delete(schema.venue).where(schema.venue.c.id == name), []
+    removed = changes.venues - state.venues.keys()
+    if removed:
+        yield (
+            sa.delete(schema.venue).where(schema.venue.c.id == sa.bindparam("name")),
+            [{"name": name} for name in removed],
+        )
     if changes.prices:
         yield (
             _upsert(schema.price),

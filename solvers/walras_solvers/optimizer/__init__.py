@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 
-from walras.sdk import Deadline, Description, Problem, Proposal, self_check
-from walras_solvers.baseline import group_bids
-from walras_solvers.optimizer.book import make_book
+from walras.sdk import Deadline, Description, Problem, Proposal
 from walras_solvers.optimizer.search import search
 
 MOST = 32

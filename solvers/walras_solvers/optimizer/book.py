@@ -7,12 +7,12 @@ relative to the reference price, about 1; for a purchase both change their sign.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from walras.sdk import ATOMS_PER_PRICE, OpenIntent, Problem, Router, ceil_div, least_fill, tradable
+from walras.sdk import ATOMS_PER_PRICE, OpenIntent, Problem, Router, least_fill, tradable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -85,7 +85,12 @@ class Book:
 
     def settlements(self, delta: Floats) -> Floats:
         """Column → g."""
-        return np.bincount(self.leg_column, self.leg_rates(delta), len(self.intents))
+        return total(self.leg_column, self.leg_rates(delta), len(self.intents))
+
+
+def total(index: Ints, values: Floats, length: int) -> Floats:
+    """The sums of `values` by `index`, for 0 to length - 1."""
+    return np.bincount(index, values, length).astype(np.float64)
 
 
 def make_book(problem: Problem) -> Book:
@@ -143,7 +148,7 @@ def make_book(problem: Problem) -> Book:
     place = {name: i for i, name in enumerate(groups)}
     low, high = _collar(problem, kind, leg_column, leg_worth, len(kinds))
     give_column, give_account, give_worth, balance = _accounts(
-        problem, found, index, reference, worth, limit, leg_worth, leg_column
+        problem, found, index, reference, limit, leg_worth
     )
     return Book(
         problem=problem,
@@ -254,31 +259,14 @@ def _reference(problem: Problem, names: list[str]) -> Floats:
     return np.array([known.get(name, 1.0) for name in names])
 
 
-def rescaled(book: Book, factor: float, most: float) -> Book:
-    """The same book with all values times `factor`, and no cap above `most`."""
-    cap = np.minimum(book.cap * factor, most)
-    floor = book.floor * factor
-    beyond = cap < floor  # never tradable
-    return replace(
-        book,
-        scale=book.scale / factor,
-        reference=book.reference * factor,
-        worth=book.worth * factor,
-        balance=book.balance * factor,
-        limit=np.where(beyond, 1e9, book.limit),
-        cap=np.where(beyond, 1.0, cap),
-        floor=np.where(beyond, 1.0, floor),
-    )
-
-
 def _collar(
     problem: Problem, kind: Ints, leg_column: Ints, leg_worth: Floats, kinds: int
 ) -> tuple[Floats, Floats]:
     """Kind → the least and the greatest g for which |R − G| ≤ collar·G."""
     collar = problem.rules.collar_bps / 10_000
     columns = len(kind)
-    gets = np.bincount(leg_column, np.maximum(leg_worth, 0.0), columns)
-    gives = np.bincount(leg_column, np.maximum(-leg_worth, 0.0), columns)
+    gets = total(leg_column, np.maximum(leg_worth, 0.0), columns)
+    gives = total(leg_column, np.maximum(-leg_worth, 0.0), columns)
     # g ≥ 0 is received: |gets + g − gives| ≤ collar·gives; g < 0 is given too.
     low, high = gives - gets - collar * gives, gives - gets + collar * gives
     under = ((1 - collar) * gives - gets) / max(1 - collar, 1e-9)
@@ -295,10 +283,8 @@ def _accounts(
     found: list[OpenIntent],
     index: dict[str, int],
     reference: Floats,
-    worth: Floats,
     limit: Floats,
     leg_worth: Floats,
-    leg_column: Ints,
 ) -> tuple[Ints, Ints, Floats, Floats]:
     """The accounts that could bind beyond the caps: drawn on twice, or paying a settlement."""
     entries: defaultdict[tuple[bytes, str], list[tuple[int, float]]] = defaultdict(list)
@@ -311,9 +297,12 @@ def _accounts(
             at += 1
         if limit[i] < 0:
             entries[owner, o.intent.settlement_asset].append((i, float("nan")))
-    columns, accounts, worths, balances = [], [], [], []
+    columns: list[int] = []
+    accounts: list[int] = []
+    worths: list[float] = []
+    balances: list[float] = []
     for (owner, asset), drawn in entries.items():
-        if len(drawn) > 1 or drawn[0][1] != drawn[0][1]:  # noqa: PLR0124 - NaN: a settlement
+        if len(drawn) > 1 or drawn[0][1] != drawn[0][1]:
             for column, value in drawn:
                 columns.append(column)
                 accounts.append(len(balances))

@@ -1,6 +1,6 @@
 """Fills at given prices, and the prices next to them at which the fills would score more.
 
-At fixed prices the best fills are a linear program: the surplus of every intent is linear in its fill,
+At fixed prices the best fills are a linear program: every intent's surplus is linear in its fill,
 and conservation in fills and pool flows. Around a solution of it the program is also linear, to
 first order, in log prices: `improve` moves fills and prices together within a small radius, keeping
 every filled intent within its limit and the collar. The two alternate.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats, Ints, Mask
+from walras_solvers.optimizer.book import Book, Floats, Ints, Mask, total
 from walras_solvers.optimizer.pools import Curves
 from walras_solvers.optimizer.program import Program
 
@@ -95,7 +95,10 @@ def clear(
     """The best fills at the prices `delta`; None where the bounds cannot be kept.
 
     Args:
-        book, curves, delta, bounds: see there.
+        book: the intents.
+        curves: the pools.
+        delta: log prices relative to the reference prices.
+        bounds: what may be chosen.
         seconds: at most.
         choose: lumpy intents and edges' costs are decided here too, by branch and bound.
         slack: how much of an asset's possible volume conservation may lack; it is paid for.
@@ -112,9 +115,9 @@ def clear(
     if slack:
         moved = np.zeros(len(book.intents))
         moved[picked] = book.cap[picked]
-        volume = np.bincount(
+        volume = total(
             book.leg_asset, np.abs(book.leg_worth) * moved[book.leg_column], len(book.assets)
-        ) + np.bincount(book.settle, moved, len(book.assets))
+        ) + total(book.settle, moved, len(book.assets))
         lacking = program.columns(np.zeros(len(volume)), slack * volume, np.full(len(volume), -1.0))
         program.add(system.assets, lacking, np.ones(len(volume)))
     solution = program.solve(seconds)
@@ -164,8 +167,7 @@ def improve(
 def restore(
     book: Book, curves: Curves, at: Clearing, bounds: Bounds, seconds: float
 ) -> Clearing | None:
-    """A clearing within the bounds at prices near `at`, whose own fills need not balance any more.
-    """
+    """A clearing within the bounds at prices near `at`, whose own fills need not balance."""
     radius = 0.02
     for _ in range(RESTORATIONS):
         found = clear(book, curves, at.delta, bounds, seconds)
@@ -232,9 +234,7 @@ def _system(
     rank[owing] = owed
     if len(owing):
         inside = rank[book.group[picked]] >= 0
-        program.add(
-            rank[book.group[picked[inside]]], fills[inside], (gain[picked] * scale)[inside]
-        )
+        program.add(rank[book.group[picked[inside]]], fills[inside], (gain[picked] * scale)[inside])
 
     place = np.full(len(g), -1)
     place[picked] = np.arange(len(picked))
@@ -285,7 +285,7 @@ def _decide_groups(
     scale: Floats,
     gain: Floats,
 ) -> None:
-    """x ≤ cap·z and Σ surplus ≥ baseline·z with z ∈ {0, 1}, for every group with a baseline."""
+    """X ≤ cap·z and Σ surplus ≥ baseline·z with z ∈ {0, 1}, for every group with a baseline."""
     known = np.flatnonzero(baselines > 0)
     if not len(known):
         return
@@ -311,7 +311,7 @@ def _clearing(
     x[system.picked] = values[system.fills] * system.scale
     x[x < DUST] = 0.0
     y = (
-        np.bincount(curves.edge[system.segments], values[system.flows], len(curves.edges))
+        total(curves.edge[system.segments], values[system.flows], len(curves.edges))
         if len(curves.edges)
         else np.zeros(0)
     )
@@ -326,9 +326,7 @@ def _price_gradient(book: Book, at: Clearing) -> Floats:
     """Asset → what a rise of its log price adds to the surplus of the fills as they are."""
     count = len(book.assets)
     rates = book.leg_rates(at.delta) * at.x[book.leg_column]
-    return np.bincount(book.leg_asset, rates, count) - np.bincount(
-        book.settle[book.leg_column], rates, count
-    )
+    return total(book.leg_asset, rates, count) - total(book.settle[book.leg_column], rates, count)
 
 
 def _keep_limits(
@@ -340,8 +338,7 @@ def _keep_limits(
     moves: Ints,
     radius: float,
 ) -> None:
-    """For every kind with fills: g stays above the highest limit among them and within the collar.
-    """
+    """For every kind with fills: g stays above their limits and within the collar."""
     if not np.any(filled):
         return
     kinds = len(book.kind_groups)

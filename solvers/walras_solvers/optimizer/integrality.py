@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats
+from walras_solvers.optimizer.book import Book, Floats, total
 from walras_solvers.optimizer.fills import HEADROOM, Bounds, Clearing, clear, restore
 from walras_solvers.optimizer.pools import Curves
 
@@ -53,7 +53,7 @@ def _decided(book: Book, bounds: Bounds, x: Floats) -> Bounds:
     low = np.where(taken, np.where(fixed, exact, book.floor * (1 + HEADROOM)), 0.0)
     high = np.where(taken, np.where(fixed, exact, bounds.high), np.where(lumps, 0.0, bounds.high))
     known = bounds.baselines > 0
-    served = np.bincount(book.group, x, len(book.groups)) > 0
+    served = total(book.group, x, len(book.groups)) > 0
     high = np.where((known & ~served)[book.group], 0.0, high)
     low = np.minimum(low, high)
     return replace(bounds, low=low, high=high, owed=np.where(known & served, bounds.baselines, 0.0))

@@ -77,11 +77,15 @@ def make_curves(book: Book, around: dict[Edge, float] | None = None, width: floa
                 segments.append((len(edges), i, j, size, (value_out - previous[1]) / size))
                 previous = (value_in, value_out)
         edges.append(edge)
-    columns = list(zip(*segments, strict=True)) if segments else [(), (), (), (), ()]
+    numbers = np.array([segment[:3] for segment in segments], dtype=np.int64).reshape(-1, 3)
+    values = np.array([segment[3:] for segment in segments], dtype=np.float64).reshape(-1, 2)
     return Curves(
-        tuple(edges),
-        *(np.array(columns[k], dtype=np.int64) for k in range(3)),
-        *(np.array(columns[k], dtype=np.float64) for k in (3, 4)),
+        edges=tuple(edges),
+        edge=numbers[:, 0],
+        source=numbers[:, 1],
+        target=numbers[:, 2],
+        size=values[:, 0],
+        rate=values[:, 1],
     )
 
 

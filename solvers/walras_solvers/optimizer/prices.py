@@ -7,7 +7,7 @@ operation.
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats
+from walras_solvers.optimizer.book import Book, Floats, total
 from walras_solvers.optimizer.pools import Curves
 
 SMOOTHING = (0.02, 0.005, 0.001)
@@ -28,7 +28,8 @@ def tatonnement(
     """Log prices relative to the reference prices at which supply meets demand, about.
 
     Args:
-        book, curves: the intents, and the pools as further agents.
+        book: the intents.
+        curves: the pools, as further agents.
         start: δ to begin with, by asset.
         rounds: of adjustment for each band.
         reach: how far δ may go from 0.
@@ -55,28 +56,26 @@ def _excess(book: Book, curves: Curves, delta: Floats, band: float) -> tuple[Flo
     """Asset → demand less supply, and the sum of the two, at these prices."""
     count = len(book.assets)
     rates = book.leg_rates(delta)
-    g = np.bincount(book.leg_column, rates, len(book.intents))
+    g = total(book.leg_column, rates, len(book.intents))
     x = book.cap * np.clip((g - book.limit) / band, 0.0, 1.0)
     x[(g < book.low[book.kind]) | (g > book.high[book.kind])] = 0.0
     if len(book.balance):
         drawn = np.where(np.isnan(book.give_worth), -g[book.give_column], book.give_worth)
-        total = np.bincount(
+        asked = total(
             book.give_account, np.maximum(drawn, 0.0) * x[book.give_column], len(book.balance)
         )
-        share = np.minimum(1.0, book.balance / np.maximum(total, 1e-100))
+        share = np.minimum(1.0, book.balance / np.maximum(asked, 1e-100))
         ration = np.ones(len(x))
         np.minimum.at(ration, book.give_column, share[book.give_account])
         x = x * ration
     flows = book.leg_worth * x[book.leg_column]
     at_prices = np.exp(delta)
-    net = np.bincount(book.leg_asset, flows, count) + np.bincount(book.settle, g * x, count)
-    gross = np.bincount(book.leg_asset, np.abs(flows), count) + np.bincount(
-        book.settle, np.abs(g * x), count
-    )
+    net = total(book.leg_asset, flows, count) + total(book.settle, g * x, count)
+    gross = total(book.leg_asset, np.abs(flows), count) + total(book.settle, np.abs(g * x), count)
     if len(curves.rate):
         ratio = curves.rate * at_prices[curves.target] / at_prices[curves.source]
         y = curves.size * np.clip((ratio - 1.0) / band, 0.0, 1.0)
         paid = y * at_prices[curves.source] / at_prices[curves.target]
-        net += np.bincount(curves.source, y, count) - np.bincount(curves.target, paid, count)
-        gross += np.bincount(curves.source, y, count) + np.bincount(curves.target, paid, count)
+        net += total(curves.source, y, count) - total(curves.target, paid, count)
+        gross += total(curves.source, y, count) + total(curves.target, paid, count)
     return net, gross

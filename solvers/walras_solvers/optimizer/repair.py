@@ -6,40 +6,17 @@ reduced, by atoms: where an asset lacks, one of those that take it, which moves 
 asset they give; where some is left over, one of those that give it. Along trees of such trades both
 end up in one asset, the root, where they cancel.
 
-Where all trades of an asset are fill-or-kill nothing can move but its price, which is then what the
-takers bring divided by what the givers give, exactly.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from heapq import heappop, heappush
 
-import numpy as np
-
-from walras.sdk import (
-    Execution,
-    Problem,
-    Proposal,
-    SwapError,
-    ceil_div,
-    keeps_collar,
-    keeps_limit,
-    least_input,
-    net_flows,
-    price_vector,
-    propose,
-    settlement,
-)
-from walras_solvers.optimizer.book import Book
-from walras_solvers.optimizer.fills import HEADROOM, Clearing
-from walras_solvers.optimizer.pools import Curves, Edge
-
-FRAGILE = 1e-9
-"""What the room of a fill counts for whose limit one atom less would break, or whose units are
-few.
-"""
+from walras.sdk import SwapError, ceil_div, keeps_collar, keeps_limit, least_input
+from walras_solvers.optimizer.drafts import Draft
+from walras_solvers.optimizer.pools import Edge
+from walras_solvers.optimizer.rigid import fix_rigid_prices
 
 FINE = 1e-9
 """The part of an asset's traded value that an atom of a fine one is worth at most."""
@@ -48,107 +25,13 @@ ROUNDS = 3
 """Times that the tree is walked before a fill is given up."""
 
 
-@dataclass(slots=True)
-class Draft:
-    """A proposal in the making.
-
-    Attributes:
-        book: see there.
-        prices: integers.
-        units: column → units.
-        room: column → value that its fill may be reduced by; 0 where it must stay as it is.
-        flows: edge → amount in; executed in this order.
-    """
-
-    book: Book
-    prices: dict[str, int]
-    units: dict[int, int]
-    room: dict[int, float]
-    flows: dict[Edge, int]
-
-    @property
-    def problem(self) -> Problem:
-        """The problem it is for."""
-        return self.book.problem
-
-    def executions(self) -> list[Execution]:
-        """The flows as executions, without those that a venue refuses."""
-        states = dict(self.problem.venues)
-        steps = []
-        for edge, amount in self.flows.items():
-            try:
-                swap = states[edge.venue].swap(edge.asset_in, amount, edge.asset_out)
-            except SwapError:
-                continue
-            states[edge.venue] = swap.after
-            steps.append(
-                Execution(edge.venue, edge.asset_in, amount, edge.asset_out, swap.amount_out)
-            )
-        return steps
-
-    def residual(self) -> dict[str, int]:
-        """Asset → what is left over, or lacking where negative."""
-        fills = [(self.book.intents[i].id, k) for i, k in self.units.items()]
-        return net_flows(self.problem, fills, self.prices, self.executions())
-
-    def settled(self, column: int) -> int:
-        """The settlement of a fill."""
-        return settlement(self.book.intents[column].intent, self.units[column], self.prices)
-
-
-def draft(book: Book, curves: Curves, clearing: Clearing) -> Draft:
-    """The clearing in integers, before anything is mended."""
-    values = book.reference * np.exp(clearing.delta)
-    prices = price_vector(dict(zip(book.assets, values.tolist(), strict=True)))
-    made = Draft(book, prices, {}, {}, {})
-    for j, edge in enumerate(curves.edges):
-        if clearing.y[j] > 0:
-            amount = int(clearing.y[j] / book.reference[book.index[edge.asset_in]])
-            if amount > 0:
-                made.flows[edge] = amount
-    for i in np.flatnonzero(clearing.x > 0).tolist():
-        share = clearing.x[i] / book.cap[i]
-        most, fewest = book.units[i], book.least[i]
-        if book.coarse[i]:
-            units = round(clearing.x[i] / book.worth[i])
-        elif share > 1 - HEADROOM / 2:
-            units = most
-        else:
-            units = int(clearing.x[i] / book.worth[i])
-        if units >= fewest:
-            made.units[i] = min(units, most)
-            made.room[i] = 0.0
-            if len(book.intents[i].intent.legs) == 1:
-                made.room[i] = float(made.units[i] - fewest) * float(book.worth[i])
-                made.room[i] *= FRAGILE if book.coarse[i] else 1.0
-            if made.room[i] > 0.0 and not book.coarse[i]:
-                _tighten(made, i)
-    return made
-
-
-def _tighten(made: Draft, column: int) -> None:
-    """The fewest units that settle for as much: a price at the limit stays there when it is
-    rounded.
-    """
-    intent = made.book.intents[column].intent
-    leg, price = intent.legs[0], made.prices[intent.settlement_asset]
-    worth = -leg.quantity * made.prices[leg.asset]
-    settled = made.settled(column)
-    if worth > 0 and settled > 0:
-        fewest = max(ceil_div(settled * price, worth), made.book.least[column])
-        made.units[column] = min(made.units[column], fewest)
-    limit = intent.limit_at(made.problem.sealed_ms)
-    if not keeps_limit(intent, made.units[column], settled - 1, limit):
-        made.room[column] *= FRAGILE
-
-
 def finish(made: Draft) -> set[int]:
     """Mend the draft until it is conserved.
 
     Returns: the columns that stand in the way; none where the draft has become a valid proposal.
     """
     _keep_balances(made)
-    _fix_rigid_prices(made)
+    fix_rigid_prices(made)
     bad = _broken(made)
     if bad:
         return bad
@@ -158,38 +41,6 @@ def finish(made: Draft) -> set[int]:
         if not lacking:
             break
     return _broken(made) or _takers(made, lacking)
-
-
-def components(made: Draft) -> list[Proposal]:
-    """The proposals that the draft falls into: parts that share no asset, the greatest first."""
-    parent: dict[str, str] = {}
-
-    def root(asset: str) -> str:
-        while parent.setdefault(asset, asset) != asset:
-            asset = parent[asset]
-        return asset
-
-    for column in made.units:
-        first, *others = made.book.intents[column].intent.assets
-        for other in others:
-            parent[root(other)] = root(first)
-    for edge in made.flows:
-        parent[root(edge.asset_in)] = root(edge.asset_out)
-    parts: defaultdict[str, list[int]] = defaultdict(list)
-    for column in made.units:
-        parts[root(made.book.intents[column].intent.settlement_asset)].append(column)
-    proposals = []
-    for name, columns in sorted(parts.items(), key=lambda part: (-len(part[1]), part[0])):
-        flows = {edge: flow for edge, flow in made.flows.items() if root(edge.asset_in) == name}
-        part = Draft(made.book, made.prices, {i: made.units[i] for i in columns}, {}, flows)
-        proposals.append(whole(part))
-    return proposals
-
-
-def whole(made: Draft) -> Proposal:
-    """The draft as one proposal."""
-    fills = {made.book.intents[i].id: units for i, units in made.units.items()}
-    return propose(made.problem, fills, made.prices, made.executions())
 
 
 def _keep_balances(made: Draft) -> None:
@@ -241,86 +92,6 @@ def _broken(made: Draft) -> set[int]:
     return bad
 
 
-def _fix_rigid_prices(made: Draft) -> None:
-    """Exact prices for assets whose every trade is fixed, so that what is given is what is taken.
-    """
-    fixed_only: dict[str, bool] = {}
-    for column in made.units:
-        intent = made.book.intents[column].intent
-        if len(intent.legs) != 1:
-            for asset in intent.assets:
-                fixed_only[asset] = False
-            continue
-        rigid = made.room[column] <= 0.0
-        for asset in intent.assets:
-            fixed_only[asset] = fixed_only.get(asset, True) and rigid
-    for edge in made.flows:
-        fixed_only[edge.asset_in] = fixed_only[edge.asset_out] = False
-    rigid_assets = sorted(asset for asset, fixed in fixed_only.items() if fixed)
-    if not rigid_assets or len(rigid_assets) > 12:
-        return
-    exact = _balance(made, rigid_assets)
-    if exact:
-        made.prices = price_vector({**{a: Fraction(p) for a, p in made.prices.items()}, **exact})
-
-
-def _balance(made: Draft, assets: list[str]) -> dict[str, Fraction]:
-    """Solve, for each asset, price · (given − received as legs) = value settled in it.
-
-    Each component of the assets that touches no other asset keeps the price of its first one.
-    """
-    place = {asset: i for i, asset in enumerate(assets)}
-    matrix = [[Fraction(0)] * (len(assets) + 1) for _ in assets]
-    for column, units in made.units.items():
-        intent = made.book.intents[column].intent
-        leg, currency = intent.legs[0], intent.settlement_asset
-        amount = Fraction(leg.quantity * units)
-        for row, sign in ((place.get(leg.asset), -1), (place.get(currency), 1)):
-            if row is None:
-                continue
-            if leg.asset in place:
-                matrix[row][place[leg.asset]] += sign * amount
-            else:
-                matrix[row][-1] -= sign * amount * made.prices[leg.asset]
-    return _solve(matrix, assets, made.prices)
-
-
-def _solve(
-    matrix: list[list[Fraction]], assets: list[str], known: Mapping[str, int]
-) -> dict[str, Fraction]:
-    """Gauss-Jordan; free variables keep their known price. Empty where there is no positive
-    solution.
-    """
-    pivots: dict[int, int] = {}
-    row = 0
-    # The first asset of a component is eliminated last and so is the one that stays free.
-    for column in reversed(range(len(assets))):
-        found = next((r for r in range(row, len(matrix)) if matrix[r][column]), None)
-        if found is None:
-            continue
-        matrix[row], matrix[found] = matrix[found], matrix[row]
-        lead = matrix[row][column]
-        matrix[row] = [value / lead for value in matrix[row]]
-        for r, line in enumerate(matrix):
-            if r != row and line[column]:
-                factor = line[column]
-                matrix[r] = [a - factor * b for a, b in zip(line, matrix[row], strict=True)]
-        pivots[column] = row
-        row += 1
-    if any(line[-1] for line in matrix[row:]):
-        return {}
-    solved = {a: Fraction(known[a]) for i, a in enumerate(assets) if i not in pivots}
-    for column, r in pivots.items():
-        line = matrix[r]
-        value = line[-1] - sum(
-            (line[j] * known[assets[j]] for j in range(len(assets)) if j not in pivots),
-            Fraction(0),
-        )
-        solved[assets[column]] = value
-    near = all(Fraction(9, 10) < value / known[a] < Fraction(11, 10) for a, value in solved.items())
-    return solved if near else {}
-
-
 @dataclass(frozen=True, slots=True)
 class _Arc:
     """A fill that gives one asset and takes another, or a pool's flow, which does the same.
@@ -339,8 +110,7 @@ class _Arc:
 
 
 def _walk(made: Draft) -> None:
-    """Reduce fills until only the roots have anything lacking, and little is left over elsewhere.
-    """
+    """Reduce fills until at most the roots lack anything, and little is left over elsewhere."""
     arcs = _arcs(made)
     residual = defaultdict(int, made.residual())
     for lacking in (True, False):

@@ -5,18 +5,18 @@ deadline only cuts it short.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from walras.sdk import Deadline, Problem, Proposal, self_check
+from walras.sdk import Deadline, Problem, Proposal
 from walras_solvers.baseline import GroupBid, group_bids
-from walras_solvers.optimizer.book import Book, Floats, Mask, make_book
+from walras_solvers.optimizer.book import Book, Floats, Mask, make_book, total
 from walras_solvers.optimizer.fills import Bounds, Clearing, clear, free_bounds, improve, restore
 from walras_solvers.optimizer.integrality import choose, without_lumps
+from walras_solvers.optimizer.outbox import Outbox, State, seconds_for
 from walras_solvers.optimizer.pools import Curves, make_curves
 from walras_solvers.optimizer.prices import NARROW, WIDE, tatonnement
-from walras_solvers.optimizer.repair import Draft, components, draft, finish, whole
 
 TATONNEMENT_ROUNDS = 200
 STEPS = 40  # of local improvement from one start
@@ -25,23 +25,12 @@ KICK = 0.01  # their standard deviation, in log prices
 WIDTHS = (0.5, 0.1, 0.02, 0.004)  # of the curves around the pools' flows, one after the other
 FAIRNESS = 1e-6  # by how much more a group is given than it is owed
 SPARE = 1e-8  # part of the pools' flows that is left over, for rounding
-LP_SECONDS = 5.0
 SINGLES_FIRST = 4  # single-group bids that are sent before anything else
-MENDINGS = 8  # times that fills which cannot be made exact are left out
 CHOICES = 3  # of lumps and groups from one start, each at the prices that the one before led to
 WAYS = 3  # times that second directions of venues are taken away
 GAINS = (0.003, 0.01, 0.03, 0.1)  # what pools may bring, in parts of their flows, at most
 SINGLY = 12  # edges that are tried without one by one
 SHARE = 0.25  # of the time that single groups may take
-
-
-@dataclass(slots=True)
-class State:
-    """A clearing with what it was found under."""
-
-    curves: Curves
-    bounds: Bounds
-    at: Clearing
 
 
 def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal]:
@@ -56,7 +45,7 @@ def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal
     ranked = sorted(singles.values(), key=lambda bid: (-bid.score, bid.group))
     for bid in ranked[:SINGLES_FIRST]:
         yield bid.proposal
-    outbox = _Outbox(problem, singles, most - len(ranked[:SINGLES_FIRST]))
+    outbox = Outbox(problem, singles, most - len(ranked[:SINGLES_FIRST]))
     for state in _states(book, singles, deadline):
         yield from outbox.send(book, state, deadline)
     for bid in ranked[SINGLES_FIRST:]:
@@ -64,73 +53,7 @@ def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal
             yield from outbox.post(bid.proposal)
 
 
-@dataclass(slots=True)
-class _Outbox:
-    """What was sent, so that only what is better follows.
-
-    Attributes:
-        served: groups that the best batch bid serves.
-    """
-
-    problem: Problem
-    singles: Mapping[str, GroupBid]
-    left: int
-    best: int = 0
-    served: set[str] = field(default_factory=set)
-
-    def send(self, book: Book, state: State, deadline: Deadline) -> Iterator[Proposal]:
-        """The state's proposals, if the whole scores more than the best so far."""
-        made = _mended(book, state, deadline)
-        if made is None:
-            return
-        batch = whole(made)
-        scored = self_check(self.problem, batch)
-        if scored is None or scored.score <= self.best * 1.0001:
-            return
-        parts = components(made)
-        if not self._unfair(scored.surplus):
-            self.best = scored.score
-            self.served = set(scored.surplus)
-            yield from self.post(batch)
-        if len(parts) > 1:
-            for part in parts:
-                checked = self_check(self.problem, part)
-                if checked is not None and not self._unfair(checked.surplus):
-                    yield from self.post(part)
-
-    def post(self, proposal: Proposal) -> Iterator[Proposal]:
-        """The proposal, if there is room for it."""
-        if self.left > 0:
-            self.left -= 1
-            yield proposal
-
-    def _unfair(self, surplus: Mapping[str, int]) -> set[str]:
-        if len(surplus) == 1:
-            return set()
-        return {g for g, s in surplus.items() if g in self.singles and s < self.singles[g].score}
-
-
-def _mended(book: Book, state: State, deadline: Deadline) -> Draft | None:
-    """The state in valid integers, without the intents that stand in the way."""
-    at, bounds = state.at, state.bounds
-    for _ in range(MENDINGS):
-        made = draft(book, state.curves, at)
-        bad = finish(made)
-        if not bad:
-            return made
-        high = bounds.high.copy()
-        high[list(bad)] = 0.0
-        bounds = replace(bounds, high=high, low=np.minimum(bounds.low, high))
-        found = clear(book, state.curves, at.delta, bounds, _seconds(deadline))
-        if found is None:
-            return None
-        at = found
-    return None
-
-
-def _states(
-    book: Book, singles: Mapping[str, GroupBid], deadline: Deadline
-) -> Iterator[State]:
+def _states(book: Book, singles: Mapping[str, GroupBid], deadline: Deadline) -> Iterator[State]:
     """Better and better states."""
     curves = make_curves(book)
     baselines = np.array(
@@ -153,7 +76,7 @@ def _states(
             return
         noise = rng.normal(0.0, KICK / (1 + kick // 10), len(book.assets))
         delta = best.at.delta + noise
-        at = clear(book, best.curves, delta, best.bounds, _seconds(deadline))
+        at = clear(book, best.curves, delta, best.bounds, seconds_for(deadline))
         if at is None:
             continue
         at = _climb(book, best.curves, best.bounds, at, deadline)
@@ -168,7 +91,7 @@ def _from_start(
     """What can be reached from the prices `delta`."""
     if not np.any(bounds.baselines > 0):
         free = without_lumps(book, bounds)
-        at = clear(book, curves, delta, free, _seconds(deadline))
+        at = clear(book, curves, delta, free, seconds_for(deadline))
         if at is not None:
             at = _climb(book, curves, free, at, deadline)
             yield from _with_pools(book, curves, free, at, deadline)
@@ -192,14 +115,14 @@ def _choose_one_way(
 ) -> tuple[Bounds, Clearing] | None:
     """A choice that uses every venue in one direction only: a second one would see other prices."""
     for _ in range(WAYS):
-        relaxed = clear(book, curves, delta, bounds, _seconds(deadline))
+        relaxed = clear(book, curves, delta, bounds, seconds_for(deadline))
         if relaxed is None:
             return None
         before, bounds = bounds, _one_way(curves, bounds, relaxed.y)
         if bounds is before:
             break
     for _ in range(WAYS):
-        chosen = choose(book, curves, delta, bounds, _seconds(deadline))
+        chosen = choose(book, curves, delta, bounds, seconds_for(deadline))
         if chosen is None:
             return None
         before, bounds = bounds, _one_way(curves, bounds, chosen[1].y)
@@ -234,18 +157,30 @@ def _with_pools(
     for width in WIDTHS:
         around = {curves.edges[j]: float(at.y[j]) for j in np.flatnonzero(at.y > 0)}
         curves = make_curves(book, around, width)
-        spare = np.zeros(len(book.assets))
+        spare = _leg_atoms(book, at)
         for edge, value in around.items():
             for asset in (edge.asset_in, edge.asset_out):
                 spare[book.index[asset]] += SPARE * value
         bounds = replace(bounds, edges=np.ones(len(curves.edges), dtype=np.bool_), spare=spare)
-        again = restore(book, curves, at, bounds, _seconds(deadline))
+        again = restore(book, curves, at, bounds, seconds_for(deadline))
         if again is None:
             return
-        at = _climb(book, curves, bounds, again, deadline)
+        at = _climb(book, curves, bounds, again, deadline, steps=STEPS // 4)
+        yield State(curves, bounds, at)
         if not np.any(at.y > 0):
             break
-    yield State(curves, bounds, at)
+
+
+def _leg_atoms(book: Book, at: Clearing) -> Floats:
+    """Asset → some atoms for each fill of several legs: no single fill mends their rounding."""
+    legs = np.bincount(book.leg_column, minlength=len(book.intents))
+    several = (legs > 1) & (at.x > 0)
+    entries = several[book.leg_column]
+    unit = np.abs(book.leg_worth) * book.worth[book.leg_column]
+    atoms = total(book.leg_asset[entries], 2 * unit[entries], len(book.assets))
+    return atoms + total(
+        book.settle[several], 2 * book.reference[book.settle[several]], len(book.assets)
+    )
 
 
 def _prune(
@@ -257,7 +192,7 @@ def _prune(
     single = _one_way(curves, replace(bounds, edges=used), at.y).edges
     if not np.array_equal(single, used):
         tried = replace(bounds, edges=single)
-        found = restore(book, curves, at, tried, _seconds(deadline))
+        found = restore(book, curves, at, tried, seconds_for(deadline))
         if found is not None:
             used, at = single & (found.y > 0), found
     for gain in GAINS:
@@ -272,12 +207,17 @@ def _prune(
 
 
 def _without(
-    book: Book, curves: Curves, bounds: Bounds, at: Clearing, used: Mask, fewer: Mask,
+    book: Book,
+    curves: Curves,
+    bounds: Bounds,
+    at: Clearing,
+    used: Mask,
+    fewer: Mask,
     deadline: Deadline,
 ) -> tuple[Mask, Clearing]:
     """`fewer` edges and the clearing with them, if that scores as much as with those `used`."""
     tried = replace(bounds, edges=fewer)
-    found = restore(book, curves, at, tried, _seconds(deadline))
+    found = restore(book, curves, at, tried, seconds_for(deadline))
     if found is not None:
         found = _climb(book, curves, tried, found, deadline, steps=2)
         if found.score >= at.score:
@@ -299,10 +239,10 @@ def _climb(
     for _ in range(steps):
         if deadline.passed or radius < 1e-7:
             break
-        delta = improve(book, curves, at, bounds, radius, _seconds(deadline))
+        delta = improve(book, curves, at, bounds, radius, seconds_for(deadline))
         found = None
         if delta is not None:
-            found = clear(book, curves, delta, bounds, _seconds(deadline))
+            found = clear(book, curves, delta, bounds, seconds_for(deadline))
         if found is not None and found.score > at.score + 1e-7 * abs(at.score):
             at, radius = found, min(radius * 2, 0.03)
         else:
@@ -339,7 +279,3 @@ def _singles_start(book: Book, singles: Mapping[str, GroupBid]) -> Floats:
     for i, value in known.items():
         delta[i] = value
     return delta
-
-
-def _seconds(deadline: Deadline) -> float:
-    return min(LP_SECONDS, deadline.remaining())

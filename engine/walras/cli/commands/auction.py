@@ -45,9 +45,9 @@ from walras.sdk.markets import sign_market_intents
 Seconds = dict[str, float]
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(auction)
+    app.command(name)(auction)
 
 
 def auction(

@@ -15,9 +15,9 @@ from walras.core.errors import InvalidInput, Reason
 from walras.sdk.client import Client
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(audit)
+    app.command(name)(audit)
 
 
 def audit(

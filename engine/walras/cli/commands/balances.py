@@ -12,9 +12,9 @@ from walras.cli.remote import assets_of
 from walras.sdk.client import Client
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(balances)
+    app.command(name)(balances)
 
 
 def balances(

@@ -57,9 +57,9 @@ class Story:
     refusals: dict[str, str] = field(default_factory=dict)
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(demo)
+    app.command(name)(demo)
 
 
 def demo(
@@ -223,7 +223,8 @@ async def _refusals(
     await client.cancel(cancel)
     story.shapes["cancelled"] += 1
     signed = envelope.decode(good)
-    forged = replace(signed, signature=bytes(64))
+    flipped = bytes([signed.signature[0] ^ 1]) + signed.signature[1:]
+    forged = replace(signed, signature=flipped)
     intent = decode_intent(signed.body)
     reused = replace(intent, expiry_ms=intent.expiry_ms + 1)
     stranger = Signer.from_seed(bytes(32))

@@ -41,9 +41,9 @@ _SHOWN = 15
 _TOP_UP_SECONDS = 60
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(dev)
+    app.command(name)(dev)
 
 
 def dev(

@@ -11,9 +11,9 @@ from walras.datasets.generate import generate as generate_market
 from walras.datasets.market_file import write_market
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(generate)
+    app.command(name)(generate)
 
 
 def generate(

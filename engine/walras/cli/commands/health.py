@@ -13,9 +13,9 @@ from walras.core.errors import Reason, WalrasError
 from walras.sdk.status import to_error
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(health)
+    app.command(name)(health)
 
 
 def health(

@@ -20,9 +20,9 @@ class Format(StrEnum):
     COW = "cow"
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(import_market)
+    app.command(name)(import_market)
 
 
 def import_market(
@@ -30,12 +30,13 @@ def import_market(
     file: Annotated[Path, typer.Argument(help="The instance to read.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The market file to write.")],
     derive_prices: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--derive-prices",
-            help="gpv1 only: take prices for unpriced tokens from where orders cross.",
+            "--derive-prices/--no-derive-prices",
+            help="gpv1 only: take prices for unpriced tokens from where orders cross."
+            " By default only for a file that states no price at all.",
         ),
-    ] = False,
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a published instance into a market file; says what it took and left out, and why.

@@ -9,9 +9,9 @@ from walras.cli.output import Json, fields, next_step, print_json
 from walras.sdk.keys import write_key
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(keygen)
+    app.command(name)(keygen)
 
 
 def keygen(

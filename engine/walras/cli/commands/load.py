@@ -19,9 +19,9 @@ from walras.sdk.keys import read_key
 from walras.sdk.markets import sign_market_intents
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(load)
+    app.command(name)(load)
 
 
 def load(

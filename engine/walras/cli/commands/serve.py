@@ -19,9 +19,9 @@ from walras.rpc.server import start
 log = structlog.get_logger()
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(serve)
+    app.command(name)(serve)
 
 
 def serve(

@@ -6,13 +6,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from secrets import token_bytes
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from walras.audit.keys import SEED_BYTES, Signer
-from walras.cli.check import Checked, check_solver
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
 from walras.cli.output import Json, next_step, print_json, print_json_line, say, show, table
@@ -23,17 +22,20 @@ from walras.sdk.keys import read_or_write_key
 from walras.sdk.node import Node, start
 from walras.sdk.plugins import installed, load
 
+if TYPE_CHECKING:
+    from walras.cli.check import Checked
+
 log = structlog.get_logger()
 
 Target = Annotated[str, typer.Argument(help="An installed solver's name, or module:Class.")]
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the commands to the command line."""
-    group = typer.Typer(no_args_is_help=True, help=help_line)
-    group.command("list", help="List installed solvers.")(list_solvers)
-    group.command("serve", help="Run a solver as a node that engines dial.")(serve)
-    group.command("check", help="Judge a solver's proposals as the auction would.")(check)
+    group = typer.Typer(no_args_is_help=True, help="List, serve and check solvers.")
+    group.command("list")(list_solvers)
+    group.command("serve")(serve)
+    group.command("check")(check)
     app.add_typer(group, name=name)
 
 
@@ -106,6 +108,9 @@ def check(
 
     The solver runs in this process, over generated markets and the one given.
     """
+    # The auction is not loaded where a node only serves: an engine waits for its nodes to start.
+    from walras.cli.check import check_solver  # noqa: PLC0415
+
     configure(level="warning")
     markets = {
         f"generated {seed}": (generate(seed, intents=n), START_MS) for seed, n in ((1, 20), (2, 80))
@@ -135,7 +140,7 @@ def check(
         next_step(f"walras solver serve {target} --key solver.key", "run it for an engine to dial")
 
 
-def _show(results: list[Checked]) -> None:
+def _show(results: "list[Checked]") -> None:
     made = table(
         *("market", "solver", "proposals", "invalid", "score", "seconds"),
         right="proposals invalid score seconds",

@@ -34,9 +34,9 @@ class Order:
     fill_or_kill: bool
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(submit)
+    app.command(name)(submit)
 
 
 def submit(

@@ -18,9 +18,9 @@ from walras.protocol.trade import decode_intent
 from walras.sdk.client import Client
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(watch)
+    app.command(name)(watch)
 
 
 def watch(

@@ -16,9 +16,9 @@ from walras.sdk.keys import read_key
 from walras.sdk.signing import fresh_nonce, sign_record
 
 
-def register(app: typer.Typer, name: str, help_line: str) -> None:
+def register(app: typer.Typer, name: str) -> None:
     """Add the command to the command line."""
-    app.command(name, help=help_line)(withdraw)
+    app.command(name)(withdraw)
 
 
 def withdraw(

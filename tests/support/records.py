@@ -1,0 +1,196 @@
+"""Hypothesis strategies for every value that is encoded."""
+
+from hypothesis import strategies as st
+
+from walras.core.amounts import AMOUNT_LIMIT
+from walras.core.assets import Asset
+from walras.core.bids import (
+    Bid,
+    Bundle,
+    Execution,
+    Fill,
+    Proposal,
+    Reward,
+    SettledFill,
+    Winner,
+)
+from walras.core.intents import Decay, Intent, Leg
+from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.protocol.codec import Signed
+from walras.protocol.problem import Price, Rules
+from walras.protocol.records import (
+    Awarded,
+    BidReceived,
+    BidRejectedRecord,
+    Cancel,
+    Closed,
+    Credit,
+    Deposit,
+    Genesis,
+    MarketUpdate,
+    Opened,
+    RulesSet,
+    Sealed,
+    Settled,
+    SolverKey,
+    Voided,
+    Withdrawal,
+)
+
+ONE = 10**18
+
+keys = st.binary(min_size=32, max_size=32)
+uint32 = st.integers(0, (1 << 32) - 1)
+uint64 = st.integers(0, (1 << 64) - 1)
+texts = st.text(max_size=20)
+ascii_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20)
+amounts = st.integers(1 - AMOUNT_LIMIT, AMOUNT_LIMIT - 1)
+naturals = st.integers(0, AMOUNT_LIMIT - 1)
+positives = st.integers(1, AMOUNT_LIMIT - 1)
+asset_ids = st.from_regex(
+    r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,8}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,12}", fullmatch=True
+)
+
+
+@st.composite
+def intents(draw: st.DrawFn) -> Intent:
+    """Any intent that keeps the rules."""
+    count = draw(st.integers(1, 4))
+    settlement, *names = draw(
+        st.lists(asset_ids, min_size=count + 1, max_size=count + 1, unique=True)
+    )
+    signs = draw(st.lists(st.sampled_from([-1, 1]), min_size=count, max_size=count))
+    size = st.integers(1, 1 << 100)
+    legs = tuple(Leg(name, sign * draw(size)) for name, sign in zip(names, signs, strict=True))
+    limits = amounts
+    if max(signs) < 0:
+        limits = naturals
+    elif min(signs) > 0:
+        limits = st.integers(1 - AMOUNT_LIMIT, -1)
+    units = draw(st.integers(1, 1 << 100))
+    begin, end = sorted(draw(st.lists(uint64, min_size=2, max_size=2, unique=True)))
+    decay = None
+    if draw(st.booleans()):
+        start_ms, end_ms = sorted(draw(st.lists(uint64, min_size=2, max_size=2, unique=True)))
+        decay = Decay(draw(limits), start_ms, end_ms)
+    return Intent(
+        domain=draw(ascii_texts),
+        owner=draw(keys),
+        nonce=draw(uint64),
+        not_before_ms=begin,
+        expiry_ms=end,
+        legs=legs,
+        units=units,
+        min_units=draw(st.integers(0, units)),
+        settlement_asset=settlement,
+        limit=draw(limits),
+        decay=decay,
+    )
+
+
+@st.composite
+def venues(draw: st.DrawFn) -> AnyVenue:
+    """A venue of any kind."""
+    name, cost = draw(ascii_texts), draw(st.integers(0, (1 << 62) - 1))
+    a, b, c = draw(st.lists(asset_ids, min_size=3, max_size=3, unique=True))
+    held = [draw(naturals) for _ in range(3)]
+    match draw(st.integers(0, 3)):
+        case 0:
+            fee = draw(st.integers(0, 999_999))
+            return ConstantProduct(name, cost, (a, b), (held[0], held[1]), fee)
+        case 1:
+            first = draw(st.integers(ONE // 100, ONE // 2))
+            second = draw(st.integers(ONE // 100, ONE // 4))
+            weights = (first, second, ONE - first - second)
+            fee = draw(st.integers(0, ONE - 1))
+            return Weighted(name, cost, (a, b, c), tuple(held), weights, (1, ONE, 10**12), fee)
+        case 2:
+            rates = tuple(draw(st.integers(1, (1 << 128) - 1)) for _ in range(3))
+            amplification, fee = draw(st.integers(100, 10**8)), draw(st.integers(0, 10**10 - 1))
+            return StableSwap(name, cost, (a, b, c), tuple(held), rates, amplification, fee)
+        case _:
+            asks = (Offer(10, 100), Offer(10, draw(st.integers(101, 1_000))))
+            bids = (Offer(90, 10), Offer(draw(st.integers(1, 89)), 10))
+            kept = draw(st.integers(0, 2))
+            return OrderBook(name, cost, (a, b), asks[:kept], bids[: draw(st.integers(0, 2))])
+
+
+assets = st.builds(
+    Asset, asset_ids, st.text(min_size=1, max_size=64), st.integers(min_value=0, max_value=255)
+)
+prices = st.builds(Price, positives, st.text(min_size=1, max_size=64))
+rules = st.builds(Rules, uint32, uint64, uint32, uint32, uint32)
+executions = st.builds(Execution, texts, texts, positives, texts, positives)
+proposals = st.builds(
+    Proposal,
+    st.lists(st.builds(Fill, st.binary(max_size=40), positives), max_size=3).map(tuple),
+    st.dictionaries(asset_ids, positives, max_size=3),
+    st.lists(executions, max_size=3).map(tuple),
+)
+bids = st.builds(Bid, uint64, st.binary(max_size=40), keys, proposals)
+bundles = st.builds(
+    Bundle,
+    texts,
+    uint64,
+    st.binary(max_size=40),
+    st.lists(st.builds(Winner, keys, keys, keys, amounts), max_size=2).map(tuple),
+    st.lists(st.builds(SettledFill, keys, positives, amounts), max_size=3).map(tuple),
+    st.lists(executions, max_size=2).map(tuple),
+    keys,
+    amounts,
+    st.lists(st.builds(Reward, keys, amounts, amounts), max_size=2).map(tuple),
+)
+market_updates = st.builds(
+    MarketUpdate,
+    ascii_texts,
+    keys,
+    uint64,
+    st.lists(assets, max_size=2, unique_by=lambda asset: asset.id).map(tuple),
+    st.lists(venues(), max_size=2, unique_by=lambda venue: venue.id).map(tuple),
+    st.lists(texts, max_size=2, unique=True).map(tuple),
+    st.dictionaries(asset_ids, prices, max_size=3),
+)
+credits_ = st.builds(Credit, keys, asset_ids, positives)
+solver_keys = st.builds(SolverKey, texts, keys)
+
+records: dict[str, st.SearchStrategy[Signed]] = {
+    "Intent": intents(),
+    "Bid": bids,
+    "Bundle": bundles,
+    "MarketUpdate": market_updates,
+    "Cancel": st.builds(Cancel, ascii_texts, keys, keys),
+    "Withdrawal": st.builds(
+        Withdrawal, ascii_texts, keys, uint64, asset_ids, positives, uint64
+    ),
+    "Deposit": st.builds(
+        Deposit,
+        ascii_texts,
+        keys,
+        uint64,
+        st.lists(credits_, min_size=1, max_size=3).map(tuple),
+    ),
+    "Genesis": st.builds(Genesis, ascii_texts, keys, st.lists(keys, max_size=3).map(tuple)),
+    "RulesSet": st.builds(RulesSet, rules),
+    "Opened": st.builds(Opened, uint64, keys, uint64, uint64),
+    "Sealed": st.builds(
+        Sealed,
+        uint64,
+        keys,
+        uint64,
+        uint64,
+        st.lists(solver_keys, max_size=3, unique_by=lambda s: s.public_key).map(tuple),
+    ),
+    "BidReceived": st.builds(BidReceived, uint64, keys, keys, uint64),
+    "BidRejectedRecord": st.builds(
+        BidRejectedRecord,
+        uint64,
+        keys,
+        texts,
+        st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    ),
+    "Closed": st.builds(Closed, uint64, keys, uint32, keys),
+    "Awarded": st.builds(Awarded, uint64, keys),
+    "Settled": st.builds(Settled, uint64, keys, keys, keys),
+    "Voided": st.builds(Voided, uint64, texts),
+}
+"""By the name of the class: every record there is."""
