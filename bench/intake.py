@@ -1,6 +1,7 @@
 """Intake: verified, admitted, durable and acknowledged intents per second.
 
-The engine runs in a process of its own, as in service; this process signs beforehand and then only sends.
+The engine runs in a process of its own, as in service; this process signs beforehand and then only
+sends.
 """
 
 import asyncio
@@ -41,7 +42,9 @@ def served(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "walras.cli.main", "serve", "--json"]
     command += ["--listen", "127.0.0.1:0", "--data", str(folder / "data")]
     config = folder / "walras.toml"
-    config.write_text(f'domain = "{DOMAIN}"\nsolvers = []\ninterval_ms = 3600000\nlog_level = "error"\n')
+    settings = ("solvers = []", "interval_ms = 3600000", 'log_level = "error"')
+    config.write_text("
+".join([f'domain = "{DOMAIN}"', *settings, ""]))
     process = subprocess.Popen([*command, "--config", str(config)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -75,14 +78,16 @@ def signed(owners: list[Signer], count: int) -> list[bytes]:
 
 
 async def _rate(sends: list[Callable[[], Awaitable[int]]], in_flight: int) -> tuple[int, float]:
-    """Run all with at most `in_flight` at once; how many intents were taken, in how many seconds."""
+    """Run all, at most `in_flight` at once; how many intents were taken, in how many seconds."""
     waiting = iter(sends)
     taken = 0
 
     async def worker() -> None:
         nonlocal taken
         for send in waiting:
-            taken += await send()
+            # Not `taken += await …`, which would add to what it was before the wait.
+            count = await send()
+            taken += count
 
     start = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(in_flight)))
@@ -96,8 +101,8 @@ async def _measure(address: str, operator: Signer) -> list[tuple[str, float]]:
         assets = (Asset(ETH, "ETH", 18), Asset(USD, "USD", 6))
         market = MarketUpdate(DOMAIN, operator.public_key, 1, assets, (), (), prices)
         await client.put_venues(sign_record(market, operator))
-        credits = tuple(Credit(owner.public_key, ETH, 10**30) for owner in owners)
-        deposit = DepositRecord(DOMAIN, operator.public_key, 2, credits)
+        funds = tuple(Credit(owner.public_key, ETH, 10**30) for owner in owners)
+        deposit = DepositRecord(DOMAIN, operator.public_key, 2, funds)
         await client.deposit(sign_record(deposit, operator))
     envelopes = signed(owners, 2 * INTENTS)
     rates = []
