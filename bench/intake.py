@@ -43,8 +43,7 @@ def served(folder: Path) -> Iterator[str]:
     command += ["--listen", "127.0.0.1:0", "--data", str(folder / "data")]
     config = folder / "walras.toml"
     settings = ("solvers = []", "interval_ms = 3600000", 'log_level = "error"')
-    config.write_text("
-".join([f'domain = "{DOMAIN}"', *settings, ""]))
+    config.write_text("\n".join([f'domain = "{DOMAIN}"', *settings, ""]))
     process = subprocess.Popen([*command, "--config", str(config)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
