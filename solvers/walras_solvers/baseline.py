@@ -179,15 +179,9 @@ def _clear_pair(problem: Problem, router: Router, orders: Sequence[Order]) -> It
         ceilings.append(Fraction(bought, route.amount_in - sold))
     price = min(ceilings)
     if price > 0:
-        prices = _pair_prices(given, received, price)
+        prices = price_vector({given: price, received: Fraction(1)})
         fills = {order.id: order.units for order in orders}
         yield propose(problem, fills, prices, route.executions)
-
-
-def _pair_prices(given: str, received: str, price: Fraction) -> dict[str, int]:
-    if max(price.numerator, price.denominator) < 1 << 250:
-        return {given: price.numerator, received: price.denominator}
-    return price_vector({given: price, received: Fraction(1)})
 
 
 def _size_route(
@@ -242,6 +236,6 @@ def _clear_legs(problem: Problem, router: Router, orders: Sequence[Order]) -> It
         router = router.after(route.venues)
     vector = price_vector(prices)
     for asset, total in totals.items():
-        if total > 0:
+        if total > 0 and Fraction(vector[asset], vector[currency]) < prices[asset]:
             vector[asset] += 1  # rounded against those who receive it, as it is for those who give
     yield propose(problem, {order.id: order.units for order in orders}, vector, executions)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from math import lcm
 
 from walras.auction.candidates import ScoredBid
 from walras.auction.validity import score_bid
@@ -49,10 +50,9 @@ def tradable(problem: Problem, found: OpenIntent) -> bool:
 
 
 def price_vector(prices: Mapping[str, float | Fraction]) -> dict[str, int]:
-    """Integer prices in the same ratios: exact for floats, within 2^-150 for fractions of like
-    size.
+    """Integer prices in the same ratios: exactly so, where that takes prices below 2^250.
 
-    The greatest becomes just less than 2^250, so that ratios up to 2^100 keep 150 bits.
+    Elsewhere the greatest becomes just less than 2^250, so that ratios up to 2^100 keep 150 bits.
 
     Args:
         prices: positive and finite, in any common unit.
@@ -63,11 +63,14 @@ def price_vector(prices: Mapping[str, float | Fraction]) -> dict[str, int]:
     exact = {asset: Fraction(price) for asset, price in prices.items()}
     if not exact:
         return {}
-    top = max(exact.values())
     if min(exact.values()) <= 0:
         raise ValueError("prices must be positive")
-    shift = PRICE_BITS - (top.numerator.bit_length() - top.denominator.bit_length() + 1)
-    scale = Fraction(2) ** shift
+    top = max(exact.values())
+    scale = Fraction(lcm(*(price.denominator for price in exact.values())))
+    if top * scale >= 1 << PRICE_BITS:
+        scale = Fraction(2) ** (
+            PRICE_BITS - (top.numerator.bit_length() - top.denominator.bit_length() + 1)
+        )
     scaled = {asset: int(price * scale) for asset, price in exact.items()}
     if min(scaled.values()) < 1:
         raise ValueError("a price is too small beside the greatest one")

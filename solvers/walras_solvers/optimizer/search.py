@@ -20,8 +20,11 @@ from walras_solvers.optimizer.prices import NARROW, WIDE, tatonnement
 
 TATONNEMENT_ROUNDS = 200
 STEPS = 40  # of local improvement from one start
-KICKS = 30  # random restarts near the best
-KICK = 0.01  # their standard deviation, in log prices
+KICKS = 120  # random restarts near the best
+KICK = (0.01, 0.003, 0.03)  # their standard deviations, in log prices, in turn
+TIGHT = 1e-4  # an intent this close to its limit may block a move of the prices
+UNBLOCKED = 0.3  # the part of those that is left out for a while
+PATIENCE = 45  # kicks in a row that may lead to nothing better
 WIDTHS = (0.5, 0.1, 0.02, 0.004)  # of the curves around the pools' flows, one after the other
 FAIRNESS = 1e-6  # by how much more a group is given than it is owed
 SPARE = 1e-8  # part of the pools' flows that is left over, for rounding
@@ -71,18 +74,38 @@ def _states(book: Book, singles: Mapping[str, GroupBid], deadline: Deadline) -> 
     if best is None:
         return
     rng = np.random.default_rng(0)
+    since = 0
     for kick in range(KICKS):
-        if deadline.passed:
+        if deadline.passed or since > PATIENCE:
             return
-        noise = rng.normal(0.0, KICK / (1 + kick // 10), len(book.assets))
-        delta = best.at.delta + noise
-        at = clear(book, best.curves, delta, best.bounds, seconds_for(deadline))
+        since += 1
+        at = _kicked(book, best, kick, rng, deadline)
         if at is None:
             continue
         at = _climb(book, best.curves, best.bounds, at, deadline)
         if at.score > best.at.score * (1 + 1e-6):
+            since = 0
             best = replace(best, at=at)
             yield best
+
+
+def _kicked(
+    book: Book, best: State, kick: int, rng: np.random.Generator, deadline: Deadline
+) -> Clearing | None:
+    """A clearing near the best: at shaken prices, or where they went without what blocked them."""
+    if kick % 2:
+        noise = rng.normal(0.0, KICK[kick // 2 % len(KICK)], len(book.assets))
+        delta = best.at.delta + noise
+    else:
+        g = book.settlements(best.at.delta)
+        tight = (best.at.x > 0) & (best.bounds.low <= 0) & (g - book.limit < TIGHT * np.abs(g))
+        out = tight & (rng.random(len(tight)) < UNBLOCKED)
+        freer = replace(best.bounds, high=np.where(out, 0.0, best.bounds.high))
+        at = clear(book, best.curves, best.at.delta, freer, seconds_for(deadline))
+        if at is None:
+            return None
+        delta = _climb(book, best.curves, freer, at, deadline, steps=STEPS // 4).delta
+    return clear(book, best.curves, delta, best.bounds, seconds_for(deadline))
 
 
 def _from_start(

@@ -1,0 +1,120 @@
+"""Small markets with known answers, and generated ones, for tests of solvers."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from auctions import DAI, ETH, NOW, USDC, key, problem
+
+from walras.auction.candidates import ScoredBid
+from walras.core.intents import Intent
+from walras.datasets.generate import generate
+from walras.datasets.market import Market, to_intent
+from walras.market.kinds import AnyVenue, Offer, OrderBook
+from walras.protocol.problem import OpenIntent, Price, Problem, Rules
+from walras.sdk import Deadline, Proposal, Solver, judged
+
+CALL_4000 = "eip155:1/option:ETH-20261225-4000-C"
+CALL_5000 = "eip155:1/option:ETH-20261225-5000-C"
+GWEI = 10**9
+
+OPTION_PRICES = {
+    CALL_4000: Price(3 * 10**26, "test"),  # an option is one atom: 0.3 ETH
+    CALL_5000: Price(10**26, "test"),
+}
+
+
+def market(
+    intents: Mapping[str, Intent],
+    *,
+    venues: Sequence[AnyVenue] = (),
+    balances: Mapping[tuple[str, str], int] | None = None,
+    prices: Mapping[str, Price] | None = None,
+) -> Problem:
+    """A problem whose owners, named as their intents, have just what they need, or `balances`."""
+    held: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for name, one in intents.items():
+        for asset, amount in one.needs(one.units, one.limit_at(NOW)).items():
+            held[name, asset] += amount
+    made = problem(intents, balances=held if balances is None else balances, venues=venues)
+    return replace(made, prices={**made.prices, **OPTION_PRICES, **(prices or {})})
+
+
+def bids(solver: Solver, made: Problem, seconds: float = 20.0) -> list[tuple[Proposal, ScoredBid]]:
+    """What the solver proposes; a proposal that the auction would reject raises BidRejected."""
+    return [(sent, judged(made, sent)) for sent in solver.solve(made, Deadline.after(seconds))]
+
+
+def best(solver: Solver, made: Problem, seconds: float = 20.0) -> ScoredBid:
+    """The solver's bid with the highest score."""
+    return max((scored for _, scored in bids(solver, made, seconds)), key=lambda bid: bid.score)
+
+
+def filled(bid: ScoredBid) -> dict[bytes, tuple[int, int]]:
+    """Intent → units and settlement."""
+    return {fill.intent_id: (fill.units, fill.settlement) for fill in bid.fills}
+
+
+def option_book(name: str, option: str, bid: int, ask: int, cost: int = 0) -> OrderBook:
+    """A book of 100 options against ETH, at prices in gwei."""
+    return OrderBook(
+        name,
+        cost,
+        (option, ETH),
+        asks=(Offer(100, 100 * ask * GWEI),),
+        bids=(Offer(100 * bid * GWEI, 100),),
+    )
+
+
+def sealed(source: Market) -> Problem:
+    """The problem that a market is, all intents open and all balances in."""
+    owners = {account.id: key(account.id) for account in source.accounts}
+    opened = {}
+    for nonce, one in enumerate(source.intents):
+        if any(
+            asset not in source.prices
+            for asset in (one.settlement_asset, *(leg.asset for leg in one.legs))
+        ):
+            continue
+        made = to_intent(
+            one, "test", owners[one.account], nonce, not_before_ms=0, expiry_ms=1 << 60
+        )
+        name = hashlib.sha256(f"{nonce}".encode()).digest()
+        opened[name] = OpenIntent(name, made, made.units)
+    return Problem(
+        domain="test",
+        auction_id=7,
+        sealed_ms=NOW,
+        rules=source.rules or Rules(),
+        intents=dict(sorted(opened.items())),
+        balances={
+            (owners[account.id], asset): amount
+            for account in source.accounts
+            for asset, amount in account.balances.items()
+        },
+        venues={venue.id: venue for venue in sorted(source.venues, key=lambda v: v.id)},
+        prices=dict(source.prices),
+    )
+
+
+def generated(seed: int, intents: int) -> Problem:
+    """A generated problem with every kind of venue and intent."""
+    return sealed(generate(seed, assets=12, venues=16, intents=intents))
+
+
+__all__ = [
+    "CALL_4000",
+    "CALL_5000",
+    "DAI",
+    "ETH",
+    "GWEI",
+    "USDC",
+    "best",
+    "bids",
+    "filled",
+    "generated",
+    "market",
+    "option_book",
+    "sealed",
+]
