@@ -9,11 +9,11 @@ from typing import Any
 
 import grpc
 import pytest
-
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, pool, sell, signer
 from support.nodes import serving
 from support.solvers import Crosser, Hanging
 from support.worlds import Clock, World, refusal, running, soon
+
 from walras.api.v1 import auction_service_pb2 as pb
 from walras.api.v1 import intent_service_pb2
 from walras.audit import envelope
@@ -67,7 +67,13 @@ async def test_an_auction_from_end_to_end(world: World) -> None:
     report = await world.auction()
     found = await get(world, 1)
     assert found.state == pb.AUCTION_STATE_SETTLED
-    assert (found.intents, found.filled, found.bids, found.rejected, found.winners) == (2, 2, 1, 0, 1)
+    assert (found.intents, found.filled, found.bids, found.rejected, found.winners) == (
+        2,
+        2,
+        1,
+        0,
+        1,
+    )
     # Half-way between 1,990 and 2,010: ten dollars of surplus for either side, in score units.
     assert found.score == str(2 * 10 * WHOLE_USD * 5 * 10**17 // 10**18)
     (solver,) = found.solvers
@@ -87,9 +93,7 @@ async def test_an_auction_from_end_to_end(world: World) -> None:
         assert (intent.remaining, intent.settled) == ("0", str(settled * WHOLE_USD))
     answer = await world.auctions.GetBundle(pb.GetBundleRequest(auction_id=1))
     assert sha256(answer.envelope).digest() == found.bundle_digest
-    signed = envelope.open_envelope(
-        answer.envelope, Kind.BUNDLE.payload_type, world.key.public_key
-    )
+    signed = envelope.open_envelope(answer.envelope, Kind.BUNDLE.payload_type, world.key.public_key)
     bundle = decode(Kind.BUNDLE, signed.body)
     assert isinstance(bundle, Bundle)
     assert bundle.problem_digest == found.problem_digest
@@ -206,6 +210,7 @@ async def test_windows_and_decay(tmp_path: Path) -> None:
 async def test_unbacked_intents_sit_out(world: World) -> None:
     from support.market import DOMAIN, NEVER, nonce
     from support.worlds import fresh
+
     from walras.api.v1 import ledger_service_pb2
     from walras.protocol.records import Withdrawal
     from walras.sdk.signing import sign_record

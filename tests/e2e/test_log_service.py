@@ -7,9 +7,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
 from support.market import ETH, WHOLE_ETH, sell, signer
 from support.worlds import World, first, refusal
+
 from walras.api.v1 import log_service_pb2 as pb
 from walras.audit import envelope
 from walras.audit.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -153,6 +153,10 @@ async def test_blobs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = await blob(world, sealed.problem_digest)
     assert b"".join(chunks) == whole[0]
     assert {len(chunk) for chunk in chunks[:-1]} == {100}
+    monkeypatch.setattr(log_service, "READ_BYTES", 250)
+    chunks = await blob(world, sealed.problem_digest)
+    assert b"".join(chunks) == whole[0]
+    assert [len(chunk) for chunk in chunks[:4]] == [100, 100, 50, 100]
     # Nothing was touched, so what the settlement names is the empty blob: one empty chunk.
     assert await blob(world, sha256().digest()) == [b""]
     for digest, code, reason in (

@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-
 from support.market import (
     ASSETS,
     DOMAIN,
@@ -30,7 +29,8 @@ from support.market import (
 )
 from support.nodes import serving
 from support.solvers import Hanging
-from support.worlds import World, fresh, refusal, running, soon
+from support.worlds import World, fresh, refusal, running, soon, until
+
 from walras.api.v1 import ledger_service_pb2 as ledger_pb
 from walras.api.v1 import market_service_pb2 as market_pb
 from walras.api.v1 import record_pb2
@@ -500,8 +500,7 @@ async def test_only_so_many_wait(
     world, solver, _ = sealed
     monkeypatch.setattr("walras.app.auctioneer.MAX_WAITING", 2)
     waiting = [asyncio.create_task(take(world, withdrawal(ANN, 1), ANN)) for _ in range(2)]
-    while world.engine.auctioneer._waiting < 2:
-        await asyncio.sleep(0.005)
+    await until(lambda: world.engine.auctioneer._waiting == 2)
     request = ledger_pb.WithdrawRequest(
         request_id=fresh(), envelope=sign_record(withdrawal(ANN, 1), ANN)
     )
@@ -511,9 +510,7 @@ async def test_only_so_many_wait(
     # Who gives up makes room.
     for task in waiting:
         task.cancel()
-    async with asyncio.timeout(5):
-        while world.engine.auctioneer._waiting:
-            await asyncio.sleep(0.005)
+    await until(lambda: not world.engine.auctioneer._waiting)
     solver.release.set()
     await soon(take(world, withdrawal(ANN, 1), ANN))
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
-
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, sell, signer
 from support.nodes import Babbler, Impostor, raw_server, serving
 from support.solvers import Crosser, Flooding, Greedy, Hanging, Patient, Raising, RaisingLater
-from support.worlds import World, running, soon
+from support.worlds import World, running, soon, until
+
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.api.v1 import solver_service_pb2_grpc
 from walras.app.report import AuctionReport, SolverReport
@@ -275,9 +275,7 @@ async def test_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 
 async def connected(world: World, count: int) -> None:
-    async with asyncio.timeout(20):
-        while len(world.engine.fleet.ready()) < count:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(world.engine.fleet.ready()) >= count, 20)
 
 
 async def test_child_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +342,8 @@ async def test_busy_node_and_its_contract(tmp_path: Path) -> None:
             await reading
         solver.release.set()
         async with asyncio.timeout(5):
-            while await code(stub.Solve(request)) is not None:
+            while (found := await code(stub.Solve(request))) is not None:
+                assert found is grpc.StatusCode.RESOURCE_EXHAUSTED
                 await asyncio.sleep(0.02)
         other = encode_intent(buy(BOB.public_key))
         for changed in (

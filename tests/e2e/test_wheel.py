@@ -13,9 +13,11 @@ ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
 
 
-def run(*command: object, cwd: Path, **kwargs: object) -> str:
+def run(*command: object, cwd: Path) -> str:
     # No PYTHONPATH, no active environment: nothing of the source tree may help.
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL", "COV"))}
+    environ = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL", "COV"))
+    }
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -29,7 +31,7 @@ def run(*command: object, cwd: Path, **kwargs: object) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_the_wheel_alone_runs_the_demo(tmp_path):
+def test_the_wheel_alone_runs_the_demo(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "engine", "solvers", "constraints.txt"):

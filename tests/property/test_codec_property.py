@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-
 from support.records import (
     amounts,
     asset_ids,
@@ -20,6 +19,7 @@ from support.records import (
     uint64,
     venues,
 )
+
 from walras.audit import envelope
 from walras.core.errors import InvalidInput
 from walras.protocol.codec import Signed, decode, encode

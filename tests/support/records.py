@@ -159,9 +159,7 @@ records: dict[str, st.SearchStrategy[Signed]] = {
     "Bundle": bundles,
     "MarketUpdate": market_updates,
     "Cancel": st.builds(Cancel, ascii_texts, keys, keys),
-    "Withdrawal": st.builds(
-        Withdrawal, ascii_texts, keys, uint64, asset_ids, positives, uint64
-    ),
+    "Withdrawal": st.builds(Withdrawal, ascii_texts, keys, uint64, asset_ids, positives, uint64),
     "Deposit": st.builds(
         Deposit,
         ascii_texts,

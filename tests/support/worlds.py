@@ -3,13 +3,14 @@
 import asyncio
 import copy
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -121,9 +122,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(
-    folder: Path, clock: Clock | None = None, **flags: Any
-) -> AsyncIterator[World]:
+async def running(folder: Path, clock: Clock | None = None, **flags: Any) -> AsyncIterator[World]:
     """A world on `folder`; flags as in the configuration."""
     settings: dict[str, Any] = {
         "domain": DOMAIN,
@@ -160,22 +159,21 @@ class Refused:
 
 async def refusal(call: Awaitable[Any]) -> Refused:
     """How `call` fails; it must."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        status = rpc_status.from_call(error)
-        assert status is not None, f"no google.rpc.Status in {error!r}"
-        info = error_details_pb2.ErrorInfo()
-        retry = False
-        for detail in status.details:
-            if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-                retry = True
-            else:
-                assert detail.Unpack(info)
-        assert info.domain == "walras"
-        message = error.details() or ""
-        return Refused(error.code(), info.reason, dict(info.metadata), retry, message)
-    raise AssertionError(f"it was not refused: {answer!r}")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = caught.value
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no google.rpc.Status in {error!r}"
+    info = error_details_pb2.ErrorInfo()
+    retry = False
+    for detail in status.details:
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = True
+        else:
+            assert detail.Unpack(info)
+    assert info.domain == "walras"
+    message = error.details() or ""
+    return Refused(error.code(), info.reason, dict(info.metadata), retry, message)
 
 
 async def first(stream: Any) -> Any:
@@ -183,6 +181,13 @@ async def first(stream: Any) -> Any:
     async for answer in stream:
         return answer
     raise AssertionError("the stream ended without an answer")
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the engine's parts have no event for it
+            await asyncio.sleep(0.002)
 
 
 async def soon(call: Awaitable[Any], seconds: float = 10.0) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from support.market import ASSETS, DOMAIN, ETH, PRICES, USD, pool, sell, signer
+
 from walras.api.v1 import record_pb2
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import InvalidInput, Reason
@@ -86,7 +86,12 @@ def test_bytes_of_an_intent() -> None:
             b"\x12\x20" + KEY,
             b"\x18" + varint(fields.nonce),
             b"\x28" + varint(fields.expiry_ms),
-            b"\x32" + varint(len(ETH) + 6) + b"\x0a" + varint(len(ETH)) + ETH.encode() + b"\x12\x02-1",
+            b"\x32"
+            + varint(len(ETH) + 6)
+            + b"\x0a"
+            + varint(len(ETH))
+            + ETH.encode()
+            + b"\x12\x02-1",
             b"\x3a\x13" + str(10**18).encode(),
             b"\x42\x010",
             b"\x4a" + varint(len(USD)) + USD.encode(),

@@ -1,10 +1,10 @@
 """CoW Protocol auctions: small ones made here, and the real ones where they are at hand."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from real_data import real_data
 
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Leg
@@ -12,7 +12,6 @@ from walras.datasets.cow import import_cow
 from walras.datasets.market_file import MarketIntent, parse_market, render_market
 from walras.market.kinds import ConstantProduct, OrderBook, StableSwap, Weighted
 
-REAL = Path(__file__).parents[2].parent / "shared/data/cow"
 WETH_AT = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
 USDC_AT = "0xA0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
 DAI_AT = "0x6b175474e89094c44da98b954eedeac495271d0f"
@@ -302,12 +301,7 @@ def test_useless_prices_are_no_prices(price: str) -> None:
     [("small", "eip155:100", 18, 3), ("large", "eip155:1", 53, 33)],
 )
 def test_real_auctions_add_up(name: str, chain: str, pools: int, priced: int) -> None:
-    path = REAL / f"{name}_example.json"
-    if not path.exists():
-        pytest.skip(
-            f"the real auction is not at {path}: get it from cowprotocol/solver-template-py"
-        )
-    market, summary = import_cow(path.read_bytes())
+    market, summary = import_cow(real_data(f"cow/{name}_example.json"))
     assert summary.orders == summary.taken == len(market.intents) == 2
     assert summary.pools == pools
     assert summary.pools_taken == len(market.venues)
@@ -319,12 +313,7 @@ def test_real_auctions_add_up(name: str, chain: str, pools: int, priced: int) ->
 
 
 def test_real_pools_quote_near_the_reference_prices() -> None:
-    path = REAL / "large_example.json"
-    if not path.exists():
-        pytest.skip(
-            f"the real auction is not at {path}: get it from cowprotocol/solver-template-py"
-        )
-    market, _ = import_cow(path.read_bytes())
+    market, _ = import_cow(real_data("cow/large_example.json"))
     checked = 0
     for venue in market.venues:
         if {WETH, DAI} <= set(venue.assets) or {USDC, DAI} <= set(venue.assets):

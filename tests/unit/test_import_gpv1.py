@@ -2,10 +2,10 @@
 
 import json
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
+from real_data import real_data
 
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Leg
@@ -14,7 +14,6 @@ from walras.datasets.gpv1 import UNLIMITED, import_gpv1
 from walras.datasets.market_file import MarketIntent, parse_market, render_market
 from walras.protocol.problem import Price
 
-REAL = Path(__file__).parents[2].parent / "shared/data/gpv1"
 OWL, WETH, USDT, NONE = (f"gpv1:1/token:{name}" for name in ("T0", "T1", "T2", "T3"))
 
 
@@ -202,10 +201,7 @@ REAL_COUNTS = {
 @pytest.mark.parametrize("derive_prices", [False, True, None])
 @pytest.mark.parametrize("name", REAL_COUNTS)
 def test_real_batches_add_up(name: str, derive_prices: bool | None) -> None:
-    path = REAL / f"{name}.json"
-    if not path.exists():
-        pytest.skip(f"the real batch is not at {path}: get it from gnosis/dex-open-solver")
-    data = path.read_bytes()
+    data = real_data(f"gpv1/{name}.json")
     market, summary = import_gpv1(data, derive_prices=derive_prices)
     orders, taken, taken_with_derived = REAL_COUNTS[name]
     assert summary.orders == orders

@@ -1,15 +1,13 @@
 """The optimizer: markets small enough to know the answer, and real ones where the data is there."""
 
-import json
-import os
 import time
 from collections import defaultdict
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
+from real_data import real_data
 from solver_markets import (
     CALL_4000,
     CALL_5000,
@@ -309,12 +307,7 @@ def test_tatonnement_finds_the_price_between_supply_and_demand() -> None:
 
 
 def real(name: str) -> Problem:
-    folder = os.environ.get("WALRAS_REAL_DATA")
-    if not folder:
-        pytest.skip("set WALRAS_REAL_DATA to a folder with gpv1/*.json and cow/*.json batches")
-    path = Path(folder) / name
-    data = path.read_bytes()
-    assert json.loads(data)
+    data = real_data(name)
     return sealed((import_gpv1 if name.startswith("gpv1") else import_cow)(data)[0])
 
 
@@ -324,6 +317,7 @@ def real(name: str) -> Problem:
         ("gpv1/orders-243.json", 20, 10**8),
         ("gpv1/orders-497.json", 50, 2 * 10**11),
         ("gpv1/orders-803.json", 10, 10**6),
+        ("gpv1/orders-813.json", 10, 10**6),
         ("gpv1/orders-11476.json", 200, 2 * 10**11),
         ("cow/small_example.json", 1, 3 * 10**13),
         ("cow/large_example.json", 2, 3 * 10**7),

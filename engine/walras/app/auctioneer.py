@@ -105,8 +105,10 @@ class Auctioneer:
         while True:
             batch = await self.open()
             # Nothing wakes a batch but time: an intent may also become eligible by itself.
-            while (report := await self.settle(batch)) is None:  # noqa: ASYNC110
+            while (report := await self.settle(batch)) is None:
                 await asyncio.sleep(max(self._interval_ms, 50) / 1000)
+                if self._clock() < batch.opened.opened_ms:
+                    batch = await self._reopen(batch)
             log.info(
                 "auction",
                 id=report.auction_id,
@@ -116,6 +118,15 @@ class Auctioneer:
                 bids=report.bids,
                 score=report.score,
             )
+
+    async def _reopen(self, batch: OpenBatch) -> OpenBatch:
+        """Another batch for one that may not be sealed for hours, as the clock was set back."""
+        opened = batch.opened
+        log.warning("the clock was set back", opened_ms=opened.opened_ms, now_ms=self._clock())
+        await self.void(
+            AuctionReport(opened.auction_id, "open", opened.opened_ms), Reason.BATCH_INTERRUPTED
+        )
+        return await self.open()
 
     async def open(self) -> OpenBatch:
         """Open the next batch."""
@@ -145,7 +156,7 @@ class Auctioneer:
         """Wait for the batch's time, then run it; None if it has nothing to decide yet."""
         wait = batch.opened.seal_after_ms - self._clock()
         if wait > 0:
-            await asyncio.sleep(wait / 1000)
+            await asyncio.sleep(min(wait, self._interval_ms) / 1000)
         watch = Stopwatch()
         faults = self._fleet.faults()
         async with self._between:
@@ -225,7 +236,7 @@ class Auctioneer:
         return sealed
 
     async def void(self, report: AuctionReport, reason: Reason) -> None:
-        """End a batch that an earlier run left open or sealed."""
+        """End a batch that was left open or, by an earlier run, sealed."""
 
         def command(tx: Transaction) -> None:
             tx.record(Voided(report.auction_id, reason.value))
@@ -264,7 +275,8 @@ class Auctioneer:
         envelopes: list[bytes] = []
 
         async def ask(node: Node) -> None:
-            seconds = max(0.001, (sealed.deadline_ms - self._clock()) / 1000)
+            left_ms = min(sealed.deadline_ms - self._clock(), self._solve_ms)
+            seconds = max(0.001, left_ms / 1000)  # at most that, though the clock was set back
             try:
                 async for data in node.solve(request, seconds, sealed.problem.rules.max_bids):
                     now = self._clock()

@@ -1,5 +1,7 @@
-"""Configuration: a TOML file, then WALRAS_… in the environment, then flags. Unknown keys are
-errors.
+"""Configuration: a TOML file, then WALRAS_… in the environment, then flags.
+
+Unknown keys of the file are errors. Unknown variables are not: Kubernetes, for one, sets WALRAS_PORT
+wherever a service is called walras.
 """
 
 from pathlib import Path
@@ -30,7 +32,7 @@ class RulesConfig(BaseModel):
     collar_bps: Annotated[int, Field(ge=1, le=10_000)] = _DEFAULT.collar_bps
     reward_cap: Annotated[int, Field(ge=0, lt=1 << 62)] = _DEFAULT.reward_cap
     max_bids: Annotated[int, Field(ge=1, le=65_536)] = _DEFAULT.max_bids
-    max_open_per_owner: Annotated[int, Field(ge=1)] = _DEFAULT.max_open_per_owner
+    max_open_per_owner: Annotated[int, Field(ge=1, le=10_000_000)] = _DEFAULT.max_open_per_owner
     max_open: Annotated[int, Field(ge=1, le=10_000_000)] = _DEFAULT.max_open
 
     def value(self) -> Rules:

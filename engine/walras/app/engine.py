@@ -19,8 +19,8 @@ from walras.app.config import Config
 from walras.app.report import AuctionReport
 from walras.app.sequencer import Sequencer, Transaction
 from walras.audit.keys import Signer
-from walras.audit.note import NoteKey, format_vkey
-from walras.core.errors import InvalidInput, Reason
+from walras.audit.note import NoteKey, format_vkey, open_checkpoint
+from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.fleet.registry import Fleet
 from walras.protocol.records import Genesis, RulesSet
 from walras.sdk.keys import read_or_write_key
@@ -140,6 +140,8 @@ async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None
 
     Raises:
         InvalidInput: CONFIG_INVALID if the log was begun under another domain, key or operators.
+        WalrasError: CHECKPOINT_INVALID or ROOT_MISMATCH if the stored log is not the one that was
+            signed last; to go on would fork it.
     """
     present = sequencer.state.genesis
     if present is not None:
@@ -149,6 +151,15 @@ async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None
                     Reason.CONFIG_INVALID,
                     f"the log in {config.data} was begun with another {name}",
                     hint="restore the configuration or the key file, or choose another data folder",
+                )
+        if sequencer.checkpoint is not None:
+            key = NoteKey(genesis.domain, genesis.engine)
+            signed = open_checkpoint(sequencer.checkpoint.note, key)
+            if signed.root != sequencer.tree.root():
+                raise WalrasError(
+                    Reason.ROOT_MISMATCH,
+                    f"the log in {config.data} is not the one that was signed last",
+                    hint="the database is damaged or was changed from outside; restore a copy",
                 )
         return
 

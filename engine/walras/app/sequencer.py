@@ -117,7 +117,8 @@ class Sequencer:
 
         Args:
             command: fast and synchronous; its result must be JSON-able if `request` is given.
-            request: the same one again is answered as before, without running anything.
+            request: if it logged something, the same one again is answered as before, without
+                running anything.
 
         Raises:
             InvalidInput: QUEUE_FULL, REQUEST_ID_REUSED, SHUTTING_DOWN, or what the command raised.
@@ -176,7 +177,9 @@ class Sequencer:
                 previous = _previous(job, answered, tx.commit)
                 if previous is _NEW:
                     value = job.command(tx)
-                    if job.request is not None:
+                    # What logged nothing changed nothing and may run again: else batches of
+                    # worthless envelopes, which cost nobody anything, would fill the disk.
+                    if job.request is not None and len(tx.commit.leaves) > logged:
                         tx.commit.requests[job.request.method, job.request.request_id] = (
                             AnsweredNow(job.request.digest, value)
                         )

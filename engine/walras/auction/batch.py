@@ -109,7 +109,9 @@ class SealedBatch:
         try:
             outcome = self._score(data, digest, solver)
         except WalrasError as error:
-            outcome = error
+            # Its traceback would keep all that was decoded of the bid, until the batch is over.
+            outcome = error.with_traceback(None)
+            outcome.__cause__ = outcome.__context__ = None
         return ReceivedBid(digest, solver, received_ms, outcome)
 
     def _score(self, data: bytes, digest: bytes, solver: bytes) -> ScoredBid:

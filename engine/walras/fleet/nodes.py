@@ -26,8 +26,8 @@ log = structlog.get_logger()
 DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
-MAX_ANSWER_BYTES = 64 << 20
-"""All bids of one node for one problem."""
+MAX_ANSWER_BYTES = 16 << 20
+"""All bids of one node for one problem: checking them delays the award, and they are logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +165,17 @@ class Node:
         command += ["--listen", "127.0.0.1:0", "--name", self.name, "--json", "--with-parent"]
         if self.spec.key_file is not None:
             command += ["--key", str(self.spec.key_file)]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        self._process = process
-        assert process.stdout is not None
         try:
+            # It fails where the engine has no file descriptor or process left.
+            process = self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
             async with asyncio.timeout(START_SECONDS):
                 line = await process.stdout.readline()
             address = str(json.loads(line)["address"])
-        except (TimeoutError, ValueError, LookupError, TypeError) as error:
+            address.encode("ascii")  # nothing else can be dialled
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             await self.close()
             raise SolverFault(
                 Reason.NODE_CRASHED,

@@ -15,6 +15,10 @@ LAST_RETRY_SECONDS = 30.0
 CHECK_SECONDS = 0.25
 
 
+def _unvouched(node: Node) -> bool:
+    return not (node.spec.public_key or node.spec.plugin)
+
+
 class Fleet:
     """The nodes an engine asks."""
 
@@ -23,8 +27,15 @@ class Fleet:
         self._faults: dict[str, SolverFault] = {}
 
     def ready(self) -> list[Node]:
-        """Connected nodes, in the order of the configuration; of two with one key, the first."""
-        found = {node.public_key: node for node in reversed(self._nodes) if node.connected}
+        """Connected nodes, in the order of the configuration; one for each key.
+
+        Of two with one key it is the first whose key is more than its own word, as a stranger can
+        show anybody's; if there is none, the first.
+        """
+        found: dict[bytes, Node] = {}
+        for node in sorted(self._nodes, key=_unvouched):
+            if node.connected:
+                found.setdefault(node.public_key, node)
         return [node for node in self._nodes if found.get(node.public_key) is node]
 
     def faults(self) -> dict[str, SolverFault]:

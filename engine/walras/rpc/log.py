@@ -1,6 +1,7 @@
 """LogService: the log, for auditors."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,6 +19,8 @@ MAX_ENTRIES = 4_096
 MAX_ANSWER_BYTES = 3 << 20
 """Of entries in one answer; below gRPC's default limit of 4 MiB."""
 CHUNK_BYTES = 1 << 20
+READ_BYTES = 4 << 20
+"""Of a blob at once; each reading passes over the whole blob."""
 
 
 class LogService(log_service_pb2_grpc.LogServiceServicer):
@@ -103,16 +106,22 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
         self, request: pb.GetBlobRequest, context: Context
     ) -> AsyncIterator[pb.GetBlobResponse]:
         """A blob by its digest, in chunks."""
-        query = sa.select(schema.blob.c.body).where(
-            schema.blob.c.digest == check_digest(request.digest, "digest")
-        )
-        async with self._engine.store.read() as db:
-            body = (await db.execute(query)).scalar_one_or_none()
-        if body is None:
+        found = schema.blob.c.digest == check_digest(request.digest, "digest")
+        body = schema.blob.c.body
+        size = await self._scalar(sa.select(sa.func.length(body)).where(found))
+        if size is None:
             raise InvalidInput(Reason.NOT_FOUND, f"there is no blob {request.digest.hex()}")
-        # An empty blob is one empty chunk.
-        for start in range(0, max(1, len(body)), CHUNK_BYTES):
-            yield pb.GetBlobResponse(chunk=body[start : start + CHUNK_BYTES])
+        # Read in parts, so that callers who stop reading hold a part each and not a blob.
+        for start in range(0, size or 1, READ_BYTES):
+            query = sa.select(sa.func.substr(body, start + 1, READ_BYTES)).where(found)
+            # SQLite's part of an empty blob is NULL; it is sent as one empty chunk.
+            part = await self._scalar(query) or b""
+            for at in range(0, len(part) or 1, CHUNK_BYTES):
+                yield pb.GetBlobResponse(chunk=part[at : at + CHUNK_BYTES])
+
+    async def _scalar(self, query: sa.Select[Any]) -> Any:
+        async with self._engine.store.read() as db:
+            return (await db.execute(query)).scalar_one_or_none()
 
     def _newest(self) -> SignedCheckpoint:
         checkpoint = self._engine.sequencer.checkpoint

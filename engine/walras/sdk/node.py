@@ -37,8 +37,9 @@ MAX_MESSAGE_BYTES = 256 << 20
 MAX_CACHED_INTENTS = 200_000
 MAX_QUEUED_BIDS = 64
 
-_SPARE_SECONDS = 0.02
-"""Kept back from the budget, so that the last bid still travels in time."""
+_SPARE_SHARE = 0.1
+_MOST_SPARE_SECONDS = 0.5
+"""Kept back from the budget: a solver looks at its deadline now and then, and bids travel."""
 
 OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -86,7 +87,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         ],
     ) -> AsyncIterator[solver_service_pb2.SolveResponse]:
         """Signed bids as the solver finds them."""
-        deadline = Deadline.after(request.budget_ms / 1000 - _SPARE_SECONDS)
+        deadline = Deadline.after(_working_seconds(request.budget_ms / 1000))
         if self._busy.locked():
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "still busy with an earlier problem"
@@ -158,6 +159,10 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         bid = Bid(problem.auction_id, digest, self._signer.public_key, proposal)
         kind, body = encode(bid)
         return envelope.seal(kind.payload_type, body, self._signer)
+
+
+def _working_seconds(budget: float) -> float:
+    return budget - min(_SPARE_SHARE * budget, _MOST_SPARE_SECONDS)
 
 
 async def start(node: Node, listen: str) -> tuple[grpc.aio.Server, str]:

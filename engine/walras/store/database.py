@@ -8,8 +8,8 @@ second engine away from the same folder: two writers would fork the log.
 import asyncio
 import fcntl
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from alembic.config import Config
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from walras.core.errors import InvalidInput, Reason
+from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.ledger.state import Changes, State
 from walras.protocol.codec import encode
 from walras.protocol.records import RulesSet
@@ -55,6 +55,12 @@ class Store:
     async def commit(self, commit: Commit, state: State, now_ms: int) -> None:
         """Write `commit`, whole and synced, or raise and write nothing."""
         statements = list(_statements(commit, state, now_ms))
+        with explained():
+            await self._execute(statements)
+
+    async def _execute(
+        self, statements: Iterable[tuple[sa.Executable, list[dict[str, Any]]]]
+    ) -> None:
         async with self._writer.begin() as connection:
             for statement, rows in statements:
                 await connection.execute(statement, rows)
@@ -97,10 +103,26 @@ class Store:
         await self._readers.dispose()
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raises WalrasError INTERNAL where the database fails: a full disk, a damaged file."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise  # what is stored twice is a fault of ours, and no disk's
+    except sa.exc.DBAPIError as error:
+        raise WalrasError(
+            Reason.INTERNAL,
+            f"the database failed: {error.orig}",
+            hint="see that its disk has room and its files are whole; nothing acknowledged is lost",
+        ) from error
+
+
 async def open_store(folder: Path) -> Store:
     """The store in `folder`, made or migrated where needed."""
     path = folder / "walras.db"
-    await asyncio.to_thread(_migrate, path)
+    with explained():
+        await asyncio.to_thread(_migrate, path)
     writer = _engine(path, pool_size=1)
     return Store(writer, _engine(path, pool_size=_READERS))
 

@@ -9,19 +9,33 @@ Everything in a folder is hostile until the audit has checked it.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from walras.audit import envelope
-from walras.audit.merkle import Tree
-from walras.audit.note import SIZE_LIMIT
-from walras.audit.tiles import bundles, decode_bundle, hash_tiles, tile_files
+from walras.audit.merkle import HASH_BYTES, Tree
+from walras.audit.note import MAX_NOTE_BYTES, SIZE_LIMIT
+from walras.audit.tiles import (
+    MAX_ENTRY_BYTES,
+    TILE_WIDTH,
+    bundles,
+    decode_bundle,
+    hash_tiles,
+    tile_files,
+)
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
 from walras.protocol.records import KIND_OF_TYPE, Awarded, BidReceived, Kind, Sealed, Settled
 
 CHECKPOINT = "checkpoint"
 VERIFIER_KEY = "log.vkey"
+
+MAX_BLOB_BYTES = 1 << 30
+"""A bundle's envelope is at most this long, and no blob is longer."""
+
+_MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
+_MAX_TILE_BYTES = TILE_WIDTH * HASH_BYTES
 
 _WITH_BLOBS = {Kind.SEALED, Kind.BID_RECEIVED, Kind.AWARDED, Kind.SETTLED}
 
@@ -89,6 +103,9 @@ def write_log_folder(
 class FolderSource:
     """A log folder, read for an audit. What is in it is hostile.
 
+    Every reading raises AuditFailure LOG_MALFORMED for what is no regular file, or one longer than
+    any that an engine writes.
+
     Raises, when made:
         InvalidInput: FIELD_INVALID if there is no log in the folder.
     """
@@ -104,12 +121,12 @@ class FolderSource:
 
     def checkpoint(self) -> bytes:
         """The signed note."""
-        return (self.folder / CHECKPOINT).read_bytes()
+        return _read(self.folder / CHECKPOINT, MAX_NOTE_BYTES)
 
     def verifier_key(self) -> str:
         """The key that the folder itself names; empty where it names none."""
         try:
-            return (self.folder / VERIFIER_KEY).read_text().strip()
+            return _read(self.folder / VERIFIER_KEY, MAX_NOTE_BYTES).decode().strip()
         except (FileNotFoundError, UnicodeDecodeError):
             return ""
 
@@ -121,7 +138,7 @@ class FolderSource:
         """
         for tile in bundles(self._size()):
             try:
-                data = (self.folder / tile.path).read_bytes()
+                data = _read(self.folder / tile.path, _MAX_BUNDLE_BYTES)
             except FileNotFoundError:
                 raise AuditFailure(
                     Reason.LOG_INCOMPLETE,
@@ -142,7 +159,7 @@ class FolderSource:
         found = {}
         for tile in hash_tiles(self._size()):
             try:
-                found[tile.path] = (self.folder / tile.path).read_bytes()
+                found[tile.path] = _read(self.folder / tile.path, _MAX_TILE_BYTES)
             except FileNotFoundError:
                 break
         return found
@@ -154,7 +171,7 @@ class FolderSource:
             AuditFailure: BLOB_MISSING.
         """
         try:
-            return (self.folder / blob_path(digest)).read_bytes()
+            return _read(self.folder / blob_path(digest), MAX_BLOB_BYTES)
         except FileNotFoundError:
             raise AuditFailure(
                 Reason.BLOB_MISSING, f"the blob {digest.hex()} is not there", digest=digest.hex()
@@ -167,6 +184,30 @@ class FolderSource:
         if not (size.isascii() and size.isdigit() and len(size) <= 19):
             return 0
         return min(int(size), SIZE_LIMIT - 1)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """The content of the regular file `path`, of at most `most` bytes.
+
+    Raises:
+        AuditFailure: LOG_MALFORMED.
+        FileNotFoundError: there is no such file.
+    """
+    # Without waiting: nobody may ever write to a pipe that stands there.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise AuditFailure(Reason.LOG_MALFORMED, f"{path} is not a regular file")
+        if status.st_size > most:
+            raise AuditFailure(
+                Reason.LOG_MALFORMED,
+                f"{path} has {status.st_size} bytes, more than the {most} that it may have",
+            )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes) -> None:

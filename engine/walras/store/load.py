@@ -18,7 +18,7 @@ from walras.protocol.trade import decode_intent
 from walras.protocol.values import decode_venue
 from walras.store import schema
 from walras.store.commit import AuctionRow, SignedCheckpoint
-from walras.store.database import Store
+from walras.store.database import Store, explained
 
 _PAGE = 10_000
 
@@ -41,7 +41,17 @@ class Loaded:
 
 
 async def load(store: Store) -> Loaded:
-    """All that the engine needs to go on."""
+    """All that the engine needs to go on.
+
+    Raises:
+        WalrasError: LOG_INCOMPLETE where the leaves are not as many as the newest checkpoint
+            covers; INTERNAL where the database cannot be read.
+    """
+    with explained():
+        return await _load(store)
+
+
+async def _load(store: Store) -> Loaded:
     async with store.read() as db:
         tree = Tree()
         leaf = schema.leaf
@@ -71,9 +81,7 @@ async def load(store: Store) -> Loaded:
             )
         auction = (
             await db.execute(
-                sa.select(schema.auction)
-                .order_by(schema.auction.c.auction_id.desc())
-                .limit(1)
+                sa.select(schema.auction).order_by(schema.auction.c.auction_id.desc()).limit(1)
             )
         ).first()
         return Loaded(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from secrets import token_bytes
@@ -70,7 +71,9 @@ def serve(
     """Run a solver as a node that engines dial, until SIGTERM or Ctrl-C."""
     configure(level="warning" if with_parent else "info")
     signer = read_or_write_key(key) if key else Signer.from_seed(token_bytes(SEED_BYTES))
-    node = Node(load(target), signer, name)
+    # What it prints while it is imported would stand before the one line that is read.
+    with redirect_stdout(sys.stderr):
+        node = Node(load(target), signer, name)
     asyncio.run(
         _serve(node, name or target, signer, listen, with_parent=with_parent, as_json=as_json)
     )
