@@ -12,6 +12,7 @@ help: ## This list
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Walras needs Python 3.11 or later; say which: make PYTHON=python3.12 …"; exit 1; }
+	@echo 'making the environment in .venv, once; it takes a minute at most …' >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv

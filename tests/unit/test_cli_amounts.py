@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walras.cli.amounts import find_asset, format_amount, parse_amount
-from walras.cli.options import is_address, parse_duration, parse_id
+from walras.cli.options import parse_duration, parse_id
+from walras.core.addresses import is_address
 from walras.core.assets import Asset
 from walras.core.errors import InvalidInput, Reason
 
@@ -96,3 +97,5 @@ def test_ids_and_addresses() -> None:
             parse_id(text, "id")
     assert all(map(is_address, ("127.0.0.1:1", "[::1]:7400", "engine.example.org:7400")))
     assert not any(map(is_address, ("module.path:Class", "a/b:1", "host", "host:", ":1")))
+    assert is_address("host:65535")
+    assert not any(map(is_address, ("host:65536", "host:99999", "http://host:1", "host:1/")))

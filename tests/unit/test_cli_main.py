@@ -98,7 +98,7 @@ class _Fake:
         (
             FileNotFoundError(2, "No such file", "a.json"),
             2,
-            "error: FIELD_INVALID: a.json: No such file\n",
+            "error: FIELD_INVALID: a.json: No such file\nhint: check the path\n",
         ),
         (KeyboardInterrupt(), 130, ""),
     ],

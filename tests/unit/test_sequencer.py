@@ -259,21 +259,25 @@ async def test_who_gives_up_takes_nothing_back(desk: Desk) -> None:
     assert desk.sequencer.state.balance(ANN, ETH) == 7
 
 
-async def test_the_queue_has_a_bound(tmp_path: Path) -> None:
+async def test_the_queue_has_a_bound_for_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own commands pass it: a full queue must not end the auctions."""
+    monkeypatch.setattr(module, "MAX_QUEUE", 2)
     async with desk_on(tmp_path) as desk:
-        desk.sequencer._queue = asyncio.Queue(2)
-        desk.serving.cancel()
-        await asyncio.gather(desk.serving, return_exceptions=True)
-        desk.sequencer._failed = False
-        desk.serving = asyncio.create_task(desk.sequencer.serve())
+        run = desk.sequencer.run
         first = await desk.held()
-        tasks = await desk.queued([desk.sequencer.run(give(1)) for _ in range(2)])
-        with pytest.raises(InvalidInput) as caught:
-            await desk.sequencer.run(give(1))
-        assert caught.value.reason is Reason.QUEUE_FULL
-        desk.gate.set()
+        tasks = await desk.queued([run(give(1), key("a")), run(give(1), key("b"))])
+        try:
+            with pytest.raises(InvalidInput) as caught:
+                await run(give(1), key("c"))
+            assert caught.value.reason is Reason.QUEUE_FULL
+            tasks.append(asyncio.create_task(run(give(1))))
+            await asyncio.sleep(0)
+        finally:
+            desk.gate.set()
         await asyncio.gather(first, *tasks)
-        assert desk.sequencer.state.balance(ANN, ETH) == 2
+        assert desk.sequencer.state.balance(ANN, ETH) == 3
 
 
 def broken(tx: Transaction) -> None:

@@ -198,6 +198,11 @@ BROKEN: Sequence[tuple[Reason, Callable[[], Bid], Mapping[str, object]]] = [
         lambda: replace(MATCH, problem_digest=b"\1" * 32),
         {"problem_digest": "01" * 32, "expected": DIGEST.hex()},
     ),
+    (
+        Reason.EXECUTION_LIMIT,
+        lambda: with_executions(*[Execution("pool", ETH, 1, USDC, 1)] * 4_097),
+        {"executions": 4_097, "limit": 4_096},
+    ),
     (Reason.BID_EMPTY, with_fills, {}),
     (
         Reason.FILL_UNKNOWN_INTENT,

@@ -10,6 +10,7 @@ crash after it leaves a settled one. There is nothing in between.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,8 +39,11 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_WAITING = 256
+MAX_WAITING = 1_024
 """Withdrawals and market updates that may wait for a batch to end."""
+
+MAX_WAITING_PER_SIGNER = 8
+"""Of them, those of one key: nobody keeps the others out."""
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ class Auctioneer:
         self._next_id = next_id
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
         self._between = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: Counter[bytes] = Counter()
         self.sealed: SealedBatch | None = None
         self.on_auction: list[Callable[[AuctionReport], None]] = []
 
@@ -180,16 +184,18 @@ class Auctioneer:
             listener(report)
         return report
 
-    async def between_batches(self, command: Command, request: RequestKey | None) -> Outcome:
-        """Run a command that may not fall between a batch's sealing and its end.
+    async def between_batches(
+        self, signer: bytes, command: Command, request: RequestKey | None
+    ) -> Outcome:
+        """Run a command of `signer` that may not fall between a batch's sealing and its end.
 
         Raises:
             InvalidInput: QUEUE_FULL if too many wait already, SHUTTING_DOWN, or as `Sequencer.run`.
         """
-        if self._waiting >= MAX_WAITING:
+        if self._waiting[signer] >= MAX_WAITING_PER_SIGNER or self._waiting.total() >= MAX_WAITING:
             raise InvalidInput(
                 Reason.QUEUE_FULL,
-                f"{MAX_WAITING} requests wait for the batch to end",
+                "too many requests wait for the batch to end",
                 hint="try again after the batch",
             )
 
@@ -203,12 +209,13 @@ class Auctioneer:
                 )
             return command(tx)
 
-        self._waiting += 1
+        self._waiting[signer] += 1
         try:
             async with self._between:
                 return await self._sequencer.run(guarded, request)
         finally:
-            self._waiting -= 1
+            self._waiting[signer] -= 1
+            self._waiting += Counter()  # drops the zeroes
 
     def _seal(self, tx: Transaction, batch: OpenBatch, nodes: Sequence[Node]) -> SealedBatch | None:
         if tx.now_ms < batch.opened.seal_after_ms:

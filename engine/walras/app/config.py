@@ -1,7 +1,7 @@
 """Configuration: a TOML file, then WALRAS_… in the environment, then flags.
 
-Unknown keys of the file are errors. Unknown variables are not: Kubernetes, for one, sets WALRAS_PORT
-wherever a service is called walras.
+Unknown keys of the file are errors. Unknown variables are not: Kubernetes, for one, sets
+WALRAS_PORT wherever a service is called walras.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -119,13 +120,17 @@ class Config(BaseSettings):
 
 
 def read_config(path: Path | None, **flags: Any) -> Config:
-    """The configuration: `path`'s TOML, overruled by the environment, overruled by `flags` not None.
+    """The configuration: `path`'s TOML, then the environment, then `flags` that are not None.
 
     Raises:
         InvalidInput: CONFIG_INVALID, naming each wrong key.
     """
     if path is not None and not path.is_file():
-        raise InvalidInput(Reason.CONFIG_INVALID, f"there is no file {path}")
+        raise InvalidInput(
+            Reason.CONFIG_INVALID,
+            f"there is no file {path}",
+            hint="docs/examples/walras.example.toml is one to begin with",
+        )
 
     class FileConfig(Config):
         @classmethod
@@ -145,11 +150,18 @@ def read_config(path: Path | None, **flags: Any) -> Config:
         return FileConfig(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']}"
+            f"{'.'.join(map(str, item['loc'])) or 'configuration'}: "
+            f"{'there is no such key' if item['type'] == 'extra_forbidden' else item['msg']}"
             for item in error.errors()
         )
         raise InvalidInput(
             Reason.CONFIG_INVALID, wrong, hint="docs/configuration.md lists every key"
+        ) from error
+    except SettingsError as error:
+        raise InvalidInput(
+            Reason.CONFIG_INVALID,
+            f"the environment: {error}",
+            hint="a list or a table is written as JSON there: WALRAS_OPERATORS='[\"ab…\"]'",
         ) from error
     except ValueError as error:  # TOML that does not parse
         raise InvalidInput(Reason.CONFIG_INVALID, f"{path}: {error}") from error

@@ -109,7 +109,7 @@ class Sequencer:
     signer: Signer
     clock: Callable[[], int]
     on_commit: list[Callable[[Changes], None]] = field(default_factory=list)
-    _queue: asyncio.Queue[_Job] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUE))
+    _queue: asyncio.Queue[_Job] = field(default_factory=asyncio.Queue)
     _failed: bool = False
 
     async def run(self, command: Command, request: RequestKey | None = None) -> Outcome:
@@ -125,15 +125,15 @@ class Sequencer:
         """
         if self._failed:
             raise _stopped()
-        job = _Job(command, request, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(job)
-        except asyncio.QueueFull:
+        # The engine's own commands have no request: callers must not be able to end its auctions.
+        if request is not None and self._queue.qsize() >= MAX_QUEUE:
             raise InvalidInput(
                 Reason.QUEUE_FULL,
                 f"{MAX_QUEUE} requests wait already",
                 hint="slow down and try again",
-            ) from None
+            )
+        job = _Job(command, request, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(job)
         # A caller that gives up takes nothing back: the command runs and becomes durable.
         return await asyncio.shield(job.done)
 

@@ -3,7 +3,7 @@
 A bid comes from a stranger. The rules are checked in a fixed order, cheap ones first, and the first
 one that is broken is the reason, so that whoever replays a rejection finds the same numbers:
 
-1. the auction and the problem it is for;
+1. the auction and the problem it is for, and how many executions it has;
 2. its fills, in their order: known, not repeated, a permitted number of units;
 3. its prices, by asset: one for all that a fill touches; then, none for what neither a fill nor an
    execution touches, and each in range;
@@ -27,6 +27,9 @@ from walras.market.kinds import AnyVenue
 from walras.protocol.problem import SCORE_LIMIT, OpenIntent, Problem
 
 BPS = 10_000
+
+MAX_EXECUTIONS = 4_096
+"""Of one bid. What a stranger can make the engine, and every auditor, compute has a bound."""
 
 
 @dataclass(slots=True)
@@ -99,6 +102,14 @@ def _check_address(problem: Problem, digest: bytes, bid: Bid) -> None:
             "the bid is for another problem than the sealed one",
             problem_digest=bid.problem_digest.hex(),
             expected=digest.hex(),
+        )
+    executions = len(bid.proposal.executions)
+    if executions > MAX_EXECUTIONS:
+        raise BidRejected(
+            Reason.EXECUTION_LIMIT,
+            f"a bid has at most {MAX_EXECUTIONS} executions, not {executions}",
+            executions=executions,
+            limit=MAX_EXECUTIONS,
         )
 
 

@@ -31,7 +31,7 @@ def parse_amount(text: str, assets: Mapping[str, Asset]) -> Amount:
     if not found:
         raise InvalidInput(
             Reason.AMOUNT_MALFORMED,
-            f"{text!r} is not an amount of an asset",
+            f"{text[:80]!r} is not an amount of an asset",
             hint='write a number, a space and a symbol or id: "5 WETH"',
         )
     number, name = found.groups()

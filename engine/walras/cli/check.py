@@ -66,6 +66,7 @@ def check_solver(
         start = time.perf_counter()
         spent = 0.0
         try:
+            solver.describe()
             for number, proposal in enumerate(solver.solve(problem, Deadline.after(seconds)), 1):
                 spent = time.perf_counter() - start
                 bid = Bid(problem.auction_id, digest, _SOLVER, proposal)

@@ -1,6 +1,5 @@
 """Engines that commands start: which solvers they ask, and the market they are given."""
 
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,22 +10,36 @@ from typing import Any
 
 from walras.app.config import SolverConfig
 from walras.audit.keys import Signer
-from walras.cli.options import is_address
+from walras.cli.names import node_name
 from walras.cli.output import progress
+from walras.core.addresses import is_address
+from walras.core.errors import InvalidInput, Reason
 from walras.datasets.market import Market
 from walras.sdk.client import Client
 from walras.sdk.markets import deposits, load_market, market_updates
+from walras.sdk.plugins import installed
 
 SETTLE_IN_SECONDS = 30.0
 """For solver nodes to start."""
 
 
 def solver_configs(targets: Sequence[str]) -> list[dict[str, str]]:
-    """One node for each of an installed solver's name, a module:Class, or a node's host:port."""
+    """One node for each of an installed solver's name, a module:Class, or a node's host:port.
+
+    Raises:
+        InvalidInput: CONFIG_INVALID for a name that is none of these.
+    """
     configs: list[dict[str, str]] = []
     for target in targets or ("baseline", "optimizer"):
         kind = "address" if is_address(target) else "plugin"
-        base = re.sub(r"[^a-zA-Z0-9._-]", "-", target).strip("-._")[:56] or "solver"
+        if kind == "plugin" and ":" not in target and target not in installed():
+            raise InvalidInput(
+                Reason.CONFIG_INVALID,
+                f"there is no solver {target!r}",
+                hint=f"installed: {', '.join(sorted(installed()))}; or name one as module:Class,"
+                " or a node's host:port",
+            )
+        base = node_name(target)
         taken = {config["name"] for config in configs}
         numbered = (f"{base}-{number}" for number in range(2, len(configs) + 2))
         name = next(name for name in (base, *numbered) if name not in taken)

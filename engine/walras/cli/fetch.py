@@ -6,9 +6,9 @@ from pathlib import Path
 from walras.audit.note import open_checkpoint, parse_vkey
 from walras.cli.options import parse_log_key
 from walras.cli.output import progress
-from walras.core.errors import AuditFailure, Reason
+from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.sdk.client import Client, bounded
-from walras.store.folder import blobs_of, write_log_folder
+from walras.store.folder import VERIFIER_KEY, blobs_of, write_log_folder
 
 _BLOBS_IN_FLIGHT = 8
 
@@ -26,10 +26,12 @@ async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[in
 
     Raises:
         AuditFailure: CHECKPOINT_INVALID if another key signed it; LOG_INCOMPLETE, BLOB_MISMATCH.
+        InvalidInput: FIELD_INVALID if the folder holds the log of another key.
     """
     answer = await client.checkpoint()
     verifier_key = parse_log_key(log_key) or answer.verifier_key
     checkpoint = open_checkpoint(answer.checkpoint, parse_vkey(verifier_key))
+    _check_free(folder, verifier_key)
     entries: list[bytes] = []
     with progress("entries", checkpoint.size) as advance:
         async for entry in client.entries(0, checkpoint.size):
@@ -56,3 +58,14 @@ async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[in
         blobs = await bounded(fetch, digests, _BLOBS_IN_FLIGHT)
     write_log_folder(folder, entries, answer.checkpoint, verifier_key, blobs)
     return len(entries), len(blobs)
+
+
+def _check_free(folder: Path, verifier_key: str) -> None:
+    """Another engine's log must not be overwritten: two logs in a folder are none."""
+    held = folder / VERIFIER_KEY
+    if held.is_file() and held.read_text(errors="replace").strip() != verifier_key:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"{folder} holds the log of another engine",
+            hint="choose another folder, or remove it",
+        )

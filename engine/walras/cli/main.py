@@ -5,7 +5,10 @@ at once.
 """
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from keyword import iskeyword
 from typing import Annotated, Any
@@ -39,12 +42,22 @@ COMMANDS = {
 
 INTERRUPTED = 130
 
+_OS_HINTS: dict[type[OSError], str] = {
+    FileNotFoundError: "check the path",
+    FileExistsError: "a folder is needed, and a file stands there: choose another path",
+    NotADirectoryError: "a part of the path is a file: choose another path",
+    IsADirectoryError: "a file is needed, and a folder stands there: choose another path",
+    PermissionError: "choose a path that you may read and write",
+}
+
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """Above BadParameter stands UsageError, which typer does not show in public."""
 
 
 def main() -> None:
     """Run the command line and exit."""
+    # gRPC's own lines would stand between ours; what goes wrong is reported as an error.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -60,10 +73,13 @@ def run(args: list[str]) -> int:
         sys.stdout = None
         return 1
     except Exception as error:
+        if isinstance(error, _USAGE_ERROR) and not error.format_message():
+            return 2  # no command was named; the overview was shown
         found = _explained(error, args)
         if found is None:
             raise
-        _show(found, as_json="--json" in args)
+        # What a child says on stderr is for people to read, whatever its stdout is for.
+        _show(found, as_json="--json" in args and "--with-parent" not in args)
         return 2 if isinstance(found, InvalidInput) else 1
     return code if isinstance(code, int) else 0
 
@@ -82,10 +98,25 @@ def _app(args: list[str]) -> typer.Typer:
         if name == called:
             # "import" is a keyword and cannot name a module.
             module = f"{name}_" if iskeyword(name) else name
-            import_module(f"walras.cli.commands.{module}").register(app, name)
+            with _starting(args):
+                found = import_module(f"walras.cli.commands.{module}")
+            found.register(app, name)
         else:
             app.command(name, help=line)(_not_called)
     return app
+
+
+@contextmanager
+def _starting(args: list[str]) -> Iterator[None]:
+    """A spinner on a terminal: what an engine needs takes a second or two to load."""
+    # A child shares its parent's terminal, which shows one already.
+    if not sys.stderr.isatty() or "--with-parent" in args:
+        yield
+        return
+    from walras.cli.output import waiting  # noqa: PLC0415 - nobody looks elsewhere
+
+    with waiting("starting"):
+        yield
 
 
 def _not_called() -> None:
@@ -121,7 +152,9 @@ def _explained(error: BaseException, args: list[str]) -> WalrasError | None:
             hint=f"see: walras {name}{' ' if name else ''}--help",
         )
     if isinstance(error, OSError) and error.filename is not None:
-        return InvalidInput(Reason.FIELD_INVALID, f"{error.filename}: {error.strerror}")
+        hint = next((text for kind, text in _OS_HINTS.items() if isinstance(error, kind)), "")
+        message = f"{error.filename}: {error.strerror}"
+        return InvalidInput(Reason.FIELD_INVALID, message, hint=hint)
     return None
 
 

@@ -21,13 +21,7 @@ LogKey = Annotated[
     ),
 ]
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]+):[0-9]{1,5}")
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def is_address(text: str) -> bool:
-    """Whether `text` has the form host:port."""
-    return _ADDRESS.fullmatch(text) is not None
 
 
 def parse_duration(text: str) -> int:

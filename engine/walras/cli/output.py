@@ -53,7 +53,9 @@ def table(*columns: str, right: str = "") -> Table:
     """An empty table; `right` holds the names of columns of numbers, separated by spaces."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right.split() else "left")
+        # What is too wide goes on in the next line: an id that is cut is none.
+        numbers = column in right.split()
+        made.add_column(column, justify="right" if numbers else "left", overflow="fold")
     return made
 
 

@@ -7,6 +7,7 @@ from walras.api.v1 import log_service_pb2
 from walras.audit.note import NoteKey, open_checkpoint, parse_vkey
 from walras.cli.options import parse_log_key
 from walras.core.assets import Asset
+from walras.core.errors import AuditFailure
 from walras.sdk.client import Client
 from walras.sdk.signing import verify_receipt
 
@@ -43,7 +44,15 @@ async def log_of(client: Client, log_key: str) -> Log:
         if given
         else Log(parse_vkey(answer.verifier_key), "the server's own word; give yours by --log-key")
     )
-    open_checkpoint(answer.checkpoint, log.key)
+    try:
+        open_checkpoint(answer.checkpoint, log.key)
+    except AuditFailure as error:
+        raise AuditFailure(
+            error.reason,
+            f"{error.message}; nothing was sent",
+            hint=f"{client.address} says that its key is {answer.verifier_key}",
+            **error.fields,
+        ) from error
     return log
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from walras.core.errors import InvalidInput, Reason
 from walras.datasets.market import About, Account, Market, MarketIntent, invalid, to_intent
 from walras.datasets.market_shape import FORMAT, shape_market
 from walras.datasets.strict_json import MAX_BYTES, parse_strict
@@ -59,7 +60,12 @@ def write_market(market: Market, path: Path) -> None:
 
     Raises:
         OSError: the file could not be written; what was at `path` is unchanged.
+        InvalidInput: FIELD_INVALID if its folder is not there.
     """
+    if not path.parent.is_dir():
+        raise InvalidInput(
+            Reason.FIELD_INVALID, f"there is no folder {path.parent}", hint="make it, or check it"
+        )
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:

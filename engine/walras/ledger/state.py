@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from walras.auction.candidates import ScoredBid
-from walras.core.amounts import check_amount
+from walras.core.amounts import AMOUNT_LIMIT, check_amount
 from walras.core.assets import Asset
 from walras.core.bids import SettledFill
 from walras.core.errors import InvalidInput, Reason
@@ -182,6 +182,8 @@ class State:
         sums: Counter[tuple[bytes, str]] = Counter()
         for credit in deposit.credits:
             sums[credit.owner, credit.asset] += credit.amount
+        for (owner, asset), amount in sums.items():
+            check_amount(self.balance(owner, asset) + amount, "balance")
         self._move(sums)
         self._use_nonce(deposit.operator, deposit.nonce)
 
@@ -189,8 +191,16 @@ class State:
         """Apply a withdrawal. Raises InvalidInput: DOMAIN_WRONG, NONCE_USED,
         BALANCE_INSUFFICIENT.
         """
-        self._check_domain(withdrawal.domain)
         self._check_nonce(withdrawal.owner, withdrawal.nonce)
+        self.check_funded(withdrawal)
+        self._use_nonce(withdrawal.owner, withdrawal.nonce)
+        self._move({(withdrawal.owner, withdrawal.asset): -withdrawal.amount})
+
+    def check_funded(self, withdrawal: Withdrawal) -> None:
+        """Refuse what the owner does not have. Raises InvalidInput: DOMAIN_WRONG,
+        BALANCE_INSUFFICIENT.
+        """
+        self._check_domain(withdrawal.domain)
         available = self.balance(withdrawal.owner, withdrawal.asset)
         if available < withdrawal.amount:
             raise InvalidInput(
@@ -201,8 +211,6 @@ class State:
                 needed=withdrawal.amount,
                 available=available,
             )
-        self._use_nonce(withdrawal.owner, withdrawal.nonce)
-        self._move({(withdrawal.owner, withdrawal.asset): -withdrawal.amount})
 
     def update_market(self, update: MarketUpdate) -> None:
         """Apply a market update. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN, NONCE_USED,
@@ -257,7 +265,9 @@ class State:
                 continue
             intents[entry.id] = OpenIntent(entry.id, intent, fillable)
             for asset in intent.needs(fillable, limit):
-                balances[intent.owner, asset] = available(asset)
+                # Settlements may raise a balance past what an amount can be; a problem shows no
+                # more.
+                balances[intent.owner, asset] = min(available(asset), AMOUNT_LIMIT - 1)
         return Problem(
             domain=self.domain,
             auction_id=auction_id,
@@ -286,8 +296,8 @@ class State:
         """Apply winning bids: fills, balances, venues, and what is left over to the buffer.
 
         Raises:
-            InvalidInput: INTENT_UNKNOWN, ACCOUNT_OVERSPENT or AMOUNT_OUT_OF_RANGE, of bids that no
-                auction over this state awards.
+            InvalidInput: INTENT_UNKNOWN or ACCOUNT_OVERSPENT, of bids that no auction over this
+                state awards.
         """
         fills: list[tuple[BookEntry, SettledFill]] = []
         venues: dict[str, AnyVenue] = {}
@@ -337,14 +347,20 @@ class State:
             )
 
     def _check_operator(self, domain: str, operator: bytes, nonce: int) -> None:
+        self.check_operator(domain, operator)
+        self._check_nonce(operator, nonce)
+
+    def check_operator(self, domain: str, operator: bytes) -> None:
+        """Refuse whoever is not an operator. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN."""
         self._check_domain(domain)
         if operator not in self._genesis().operators:
             raise InvalidInput(
                 Reason.SIGNER_UNKNOWN,
                 "the signer is not an operator of this engine",
+                hint="sign with the key of one of its `operators`; where none is configured, with"
+                " operator.key of its data folder",
                 public_key=operator.hex(),
             )
-        self._check_nonce(operator, nonce)
 
     def _check_nonce(self, signer: bytes, nonce: int) -> None:
         if (signer, nonce) in self.nonces:
@@ -366,7 +382,6 @@ class State:
                 raise InvalidInput(
                     Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} would hold {amount} atoms of {asset}"
                 )
-            check_amount(amount, "balance")  # or no problem that shows it could be read
         for key, amount in after.items():
             if amount:
                 self.balances[key] = amount

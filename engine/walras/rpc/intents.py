@@ -207,7 +207,7 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
             raise InvalidInput(
                 Reason.INTENT_UNKNOWN,
                 f"there is no intent {intent_id.hex()}",
-                hint="see ListIntents",
+                hint="an intent is known where it was handed in; is this that engine?",
             )
         return _to_status(row)
 

@@ -48,12 +48,16 @@ class MarketService(market_service_pb2_grpc.MarketServiceServicer):
         key = request_key(request)
         opened = await _open(self._threads, request.envelope, Kind.MARKET)
 
+        update = opened.record
+        assert isinstance(update, MarketUpdate)
+        # Before anything waits: strangers must not fill the queue.
+        self._engine.sequencer.state.check_operator(update.domain, update.operator)
+
         def command(tx: Transaction) -> int:
-            assert isinstance(opened.record, MarketUpdate)
-            tx.state.update_market(opened.record)
+            tx.state.update_market(update)
             return tx.append(opened.leaf)
 
-        outcome = await self._engine.auctioneer.between_batches(command, key)
+        outcome = await self._engine.auctioneer.between_batches(update.operator, command, key)
         leaf: Any = outcome.value
         return pb.PutVenuesResponse(
             receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
@@ -117,7 +121,11 @@ class LedgerService(ledger_service_pb2_grpc.LedgerServiceServicer):
             left = tx.state.balance(record.owner, record.asset)
             return {"leaf": tx.append(opened.leaf), "left": str(left)}
 
-        outcome = await self._engine.auctioneer.between_batches(command, key)
+        # Before anything waits, as above; a repeated request finds its nonce used, its answer kept.
+        state = self._engine.sequencer.state
+        if (record.owner, record.nonce) not in state.nonces:
+            state.check_funded(record)
+        outcome = await self._engine.auctioneer.between_batches(record.owner, command, key)
         value: Any = outcome.value
         return ledger_pb.WithdrawResponse(
             balance=asset_pb2.Balance(owner=record.owner, asset=record.asset, amount=value["left"]),

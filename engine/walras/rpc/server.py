@@ -20,6 +20,7 @@ from walras.api.v1 import (
     market_service_pb2_grpc,
 )
 from walras.app.engine import Engine
+from walras.core.addresses import check_address
 from walras.core.errors import InvalidInput, Reason
 from walras.rpc.auctions import AuctionService
 from walras.rpc.intents import IntentService
@@ -27,8 +28,9 @@ from walras.rpc.interceptor import ErrorInterceptor
 from walras.rpc.log import LogService
 from walras.rpc.market import LedgerService, MarketService
 
-MAX_REQUEST_BYTES = 4 << 20
-MAX_CALLS = 4_096
+MAX_REQUEST_BYTES = 1 << 20
+"""Room for 1,024 usual intents. Times the calls at once, it bounds what requests hold in memory."""
+MAX_CALLS = 1_024
 
 _SERVICES = (
     intent_service_pb2.DESCRIPTOR.services_by_name["IntentService"].full_name,
@@ -46,8 +48,10 @@ async def start(engine: Engine, listen: str) -> tuple[grpc.aio.Server, str]:
         The started server and its address; whoever started it stops it.
 
     Raises:
-        InvalidInput: CONFIG_INVALID if the address cannot be had.
+        InvalidInput: FIELD_INVALID if `listen` is not host:port; CONFIG_INVALID if it cannot be
+            had.
     """
+    check_address(listen)
     server = grpc.aio.server(
         interceptors=[ErrorInterceptor()],
         maximum_concurrent_rpcs=MAX_CALLS,

@@ -10,7 +10,7 @@ from walras.core.errors import InvalidInput, Reason
 T = TypeVar("T")
 
 MAX_BEHIND = 4_096
-MAX_WATCHERS = 1_024
+MAX_WATCHERS = 256
 
 
 class Watchers(Generic[T]):

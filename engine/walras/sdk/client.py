@@ -36,6 +36,7 @@ from walras.api.v1 import (
     market_service_pb2_grpc,
     venue_pb2,
 )
+from walras.core.addresses import check_address
 from walras.core.errors import InvalidInput, WalrasError
 from walras.sdk.status import known_reason, to_error
 
@@ -77,7 +78,7 @@ class Client:
     """
 
     def __init__(self, address: str, *, timeout: float = 30.0, attempts: int = 5) -> None:
-        self.address = address
+        self.address = check_address(address)
         self._timeout = timeout
         self._attempts = attempts
         self._channel = channel = grpc.aio.insecure_channel(address, options=_OPTIONS)

@@ -29,9 +29,19 @@ def load(target: str) -> Solver:
         )
     try:
         made = getattr(import_module(module_name), class_name)()
-    except (ImportError, AttributeError) as error:
+    except ModuleNotFoundError as error:
         raise InvalidInput(
-            Reason.CONFIG_INVALID, f"solver {target!r} cannot be loaded: {error}"
+            Reason.CONFIG_INVALID,
+            f"solver {target!r} cannot be loaded: {error}",
+            hint="a module is looked for among the installed ones and in this folder; another"
+            " folder goes into PYTHONPATH",
+        ) from error
+    except Exception as error:
+        # A guest's code: whatever it raises is what is wrong with it.
+        raise InvalidInput(
+            Reason.CONFIG_INVALID,
+            f"solver {target!r} cannot be loaded: {type(error).__name__}: {error}",
+            hint=f"where: python -c 'from {module_name} import {class_name}; {class_name}()'",
         ) from error
     if not isinstance(made, Solver):
         raise InvalidInput(

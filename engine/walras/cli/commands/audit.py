@@ -9,8 +9,8 @@ import typer
 
 from walras.cli.auditing import Audited, audit_folder
 from walras.cli.fetch import fetch_log
-from walras.cli.options import is_address
 from walras.cli.output import Json, next_step, print_json, say
+from walras.core.addresses import is_address
 from walras.core.errors import InvalidInput, Reason
 from walras.sdk.client import Client
 

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from walras.cli.options import DEFAULT_ADDRESS
 from walras.cli.output import Json, next_step, print_json, say
+from walras.core.addresses import check_address
 from walras.core.errors import Reason, WalrasError
 from walras.sdk.status import to_error
 
@@ -35,11 +36,13 @@ def health(
         print_json({"address": address, "status": status})
         return
     say(f"{address} is serving")
-    next_step(f"walras watch --auctions --address {address}", "follow its auctions")
+    next_step(
+        f"walras watch --auctions --address {address}", "follow its auctions, if it is an engine"
+    )
 
 
 async def _check(address: str, seconds: float) -> str:
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(check_address(address)) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds)

@@ -52,6 +52,8 @@ def load(
     fields(document)
     for reason, count in refused.items():
         say(f"refused: {count} × {reason}")
+    if Reason.INTENT_EXPIRED in refused:
+        say("their windows are over; walras generate --now-ms says when a market's begin")
     next_step(f"walras watch --auctions --address {address}", "what becomes of it")
 
 

@@ -15,6 +15,7 @@ import typer
 from walras.audit.keys import SEED_BYTES, Signer
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
+from walras.cli.names import node_name
 from walras.cli.output import Json, next_step, print_json, print_json_line, say, show, table
 from walras.core.errors import Reason, WalrasError
 from walras.datasets.generate import START_MS, generate
@@ -73,6 +74,7 @@ def serve(
     signer = read_or_write_key(key) if key else Signer.from_seed(token_bytes(SEED_BYTES))
     # What it prints while it is imported would stand before the one line that is read.
     with redirect_stdout(sys.stderr):
+        _search_here()
         node = Node(load(target), signer, name)
     asyncio.run(
         _serve(node, name or target, signer, listen, with_parent=with_parent, as_json=as_json)
@@ -95,10 +97,18 @@ async def _serve(
                 say(f"{what}: {value}")
             next_step(
                 "walras serve --config walras.toml",
-                f"with [[solvers]] name = {name!r}, address = {address!r}",
+                f'with [[solvers]] name = "{node_name(name)}", address = "{address}",'
+                f' public_key = "{signer.public_key.hex()}"',
             )
         await stop.wait()
         await server.stop(1.0)
+
+
+def _search_here() -> None:
+    """Let module:Class be a file of this folder, as it is for the nodes that an engine starts."""
+    here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def check(
@@ -115,6 +125,7 @@ def check(
     from walras.cli.check import check_solver  # noqa: PLC0415
 
     configure(level="warning")
+    _search_here()
     markets = {
         f"generated {seed}": (generate(seed, intents=n), START_MS) for seed, n in ((1, 20), (2, 80))
     }

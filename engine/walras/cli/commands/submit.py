@@ -58,6 +58,12 @@ def submit(
 
     walras submit -k my.key --sell "5 WETH" --min "15000 USDC"
     """
+    if file is not None and not (sell or buy) and (least or most or fill_or_kill):
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            "--min, --max and --fill-or-kill do not go with --file",
+            hint="a file says so itself: limit; min_units = units is all or nothing",
+        )
     order = Order(sell, buy, least, most, fill_or_kill)
     if (file is not None) + bool(sell) + bool(buy) != 1:
         raise InvalidInput(

@@ -10,7 +10,7 @@ from walras.api.v1 import auction_service_pb2, intent_service_pb2
 from walras.audit import envelope
 from walras.cli.amounts import format_amount
 from walras.cli.options import DEFAULT_ADDRESS, Address, parse_id
-from walras.cli.output import Json, print_json_line, say
+from walras.cli.output import Json, print_json_line, say, stderr
 from walras.cli.remote import assets_of
 from walras.core.assets import Asset
 from walras.core.errors import InvalidInput, Reason
@@ -48,6 +48,8 @@ def watch(
         ids = [parse_id(text, "INTENT_ID") for text in intent_ids or ()]
         key = parse_id(owner, "--owner") if owner else b""
         work = _intents(address, ids, key, count, as_json=as_json)
+    if not as_json and stderr.is_terminal:
+        stderr.print("waiting for changes; Ctrl-C ends", style="dim")
     asyncio.run(work)
 
 
