@@ -2,9 +2,11 @@
 
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from walras.cli.engines import solver_configs
 from walras.cli.fetch import _check_free
@@ -16,6 +18,13 @@ from walras.sdk.plugins import load
 Captured = pytest.CaptureFixture[str]
 
 PORTS = ["nonsense", "127.0.0.1:99999", "http://127.0.0.1:7400", "127.0.0.1:7400/"]
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Commands send the log to this test's stderr, which nobody else may write to."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_no_command_is_no_error(capsys: Captured) -> None:
