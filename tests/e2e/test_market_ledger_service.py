@@ -498,15 +498,25 @@ async def test_only_so_many_wait(
     sealed: tuple[World, Hanging, "asyncio.Task[Any]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, solver, _ = sealed
-    monkeypatch.setattr("walras.app.auctioneer.MAX_WAITING", 2)
+    monkeypatch.setattr("walras.app.auctioneer.MAX_WAITING_PER_SIGNER", 2)
     waiting = [asyncio.create_task(take(world, withdrawal(ANN, 1), ANN)) for _ in range(2)]
-    await until(lambda: world.engine.auctioneer._waiting == 2)
+    await until(lambda: world.engine.auctioneer._waiting.total() == 2)
     request = ledger_pb.WithdrawRequest(
         request_id=fresh(), envelope=sign_record(withdrawal(ANN, 1), ANN)
     )
     refused = await refusal(world.ledger.Withdraw(request))
     assert (refused.code, refused.reason) == (GRPC.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert refused.retry
+    # Nobody keeps the others out, and who has nothing to take need not wait to hear it.
+    await world.fund(BOB.public_key, ETH, 1)
+    others = asyncio.create_task(take(world, withdrawal(BOB, 1), BOB))
+    await until(lambda: world.engine.auctioneer._waiting.total() == 3)
+    others.cancel()
+    poor = signer("poor")
+    request = ledger_pb.WithdrawRequest(
+        request_id=fresh(), envelope=sign_record(withdrawal(poor, 1), poor)
+    )
+    assert (await refusal(world.ledger.Withdraw(request))).reason == "BALANCE_INSUFFICIENT"
     # Who gives up makes room.
     for task in waiting:
         task.cancel()

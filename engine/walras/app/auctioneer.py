@@ -42,6 +42,9 @@ T = TypeVar("T")
 MAX_WAITING = 1_024
 """Withdrawals and market updates that may wait for a batch to end."""
 
+IDLE_SECONDS = 60.0
+"""How long a book that the last batch could not fill rests, if nothing changes."""
+
 MAX_WAITING_PER_SIGNER = 8
 """Of them, those of one key: nobody keeps the others out."""
 
@@ -101,18 +104,22 @@ class Auctioneer:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
         self._between = asyncio.Lock()
         self._waiting: Counter[bytes] = Counter()
+        self._settled_size = 0
         self.sealed: SealedBatch | None = None
         self.on_auction: list[Callable[[AuctionReport], None]] = []
 
     async def serve(self) -> None:
         """Run batches until cancelled."""
+        filled = 1
         while True:
             batch = await self.open()
             # Nothing wakes a batch but time: an intent may also become eligible by itself.
+            await self._wait_for_news(filled)
             while (report := await self.settle(batch)) is None:
                 await asyncio.sleep(max(self._interval_ms, 50) / 1000)
                 if self._clock() < batch.opened.opened_ms:
                     batch = await self._reopen(batch)
+            filled = report.filled
             log.info(
                 "auction",
                 id=report.auction_id,
@@ -122,6 +129,18 @@ class Auctioneer:
                 bids=report.bids,
                 score=report.score,
             )
+
+    async def _wait_for_news(self, filled: int) -> None:
+        """After a batch that filled nothing, wait for a change; but not for ever: solvers may come
+        back, or do better.
+        """
+        if filled or self._sequencer.state.moves_by_itself(self._clock()):
+            return
+        # Since that batch's settlement, only the opening of the next one was logged.
+        quiet = self._settled_size + 1
+        end = time.monotonic() + IDLE_SECONDS
+        while self._sequencer.tree.size <= quiet and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(self._interval_ms / 1000)
 
     async def _reopen(self, batch: OpenBatch) -> OpenBatch:
         """Another batch for one that may not be sealed for hours, as the clock was set back."""
@@ -332,6 +351,7 @@ class Auctioneer:
             venues = tx.blob(encode_venues(touched.venues))
             tx.record(Settled(number, bundle, balances, venues))
             tx.state.release()
+            self._settled_size = tx.tree.size
             report = AuctionReport(
                 number,
                 "settled",

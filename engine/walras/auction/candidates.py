@@ -18,7 +18,8 @@ class ScoredBid:
         score: Σ value(surplus) − Σ cost(execution), > 0 and below 2^62.
         fills: with the settlement that the bid's prices give, in the bid's order.
         surplus: group → summed value of its fills' surplus, for every group the bid touches.
-        spends: (owner, asset) → atoms that its fills take from the owner, summed; receipts do not offset.
+        spends: (owner, asset) → atoms that its fills take from the owner, summed; receipts do not
+            offset.
         venues: venue id → its state after the bid's executions, for every venue it touches.
         leftover: asset → atoms that neither owners nor venues get, ≥ 0; zeroes left out.
     """

@@ -292,6 +292,14 @@ class State:
             for entry in self.book.values()
         )
 
+    def moves_by_itself(self, now_ms: int) -> bool:
+        """Whether time alone will change what is eligible, or at what limit, after `now_ms`."""
+        return any(
+            entry.intent.not_before_ms > now_ms
+            or (entry.intent.decay is not None and entry.intent.decay.end_ms > now_ms)
+            for entry in self.book.values()
+        )
+
     def settle(self, winners: Iterable[ScoredBid]) -> "Touched":
         """Apply winning bids: fills, balances, venues, and what is left over to the buffer.
 

@@ -49,8 +49,8 @@ class Price:
 class OpenIntent:
     """An eligible intent in a problem.
 
-    `remaining` units of it may be filled: what is left of it, or what its owner's balance can pay for
-    at its limit, if that is less.
+    `remaining` units of it may be filled: what is left of it, or what its owner's balance can pay
+    for at its limit, if that is less.
     """
 
     id: bytes

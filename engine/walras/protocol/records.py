@@ -1,4 +1,4 @@
-"""Records: everything that is signed and logged besides intents, bids and bundles (protocol §3, §8).
+"""Records: all that is signed and logged besides intents, bids and bundles (protocol §3, §8).
 
 A record is the body of one DSSE envelope. Users, operators and solvers sign theirs; the engine
 signs what it does with them. Each kind has its own payload type, so that no signature can serve for

@@ -35,7 +35,7 @@ from walras.cli.output import (
     table,
     waiting,
 )
-from walras.core.errors import InvalidInput, Reason
+from walras.core.errors import InvalidInput, Reason, SolverFault
 from walras.datasets.market import Market
 from walras.datasets.market_file import read_market
 from walras.rpc.server import start
@@ -163,6 +163,12 @@ async def _one_batch(engine: Engine) -> AuctionReport:
             Reason.MARKET_FILE_INVALID,
             "no intent of the market is eligible: none is open, in its window and backed",
             hint="see `refused` of a market with more intents; --now-ms sets the engine's time",
+        )
+    if report.bids == 0 and report.solvers and all(one.fault for one in report.solvers):
+        raise SolverFault(
+            Reason.NODE_FAILED,
+            "no solver answered: " + "; ".join(one.fault for one in report.solvers),
+            hint="try one by itself: walras solver check NAME",
         )
     return report
 
