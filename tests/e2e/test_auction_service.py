@@ -12,7 +12,7 @@ import pytest
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, pool, sell, signer
 from support.nodes import serving
 from support.solvers import Crosser, Hanging
-from support.worlds import Clock, World, refusal, running, soon
+from support.worlds import Clock, World, refusal, running, soon, until
 
 from walras.api.v1 import auction_service_pb2 as pb
 from walras.api.v1 import intent_service_pb2
@@ -293,3 +293,27 @@ async def test_it_runs_by_itself(world: World) -> None:
         for asset in (ETH, USD)
     }
     assert totals == {ETH: 10 * WHOLE_ETH, USD: 20_100 * WHOLE_USD}
+
+
+async def test_a_book_that_cannot_be_filled_rests_until_something_changes(world: World) -> None:
+    """Or an idle engine would log the same batch for ever."""
+    auctions: list[int] = []
+    world.engine.auctioneer.on_auction.append(lambda report: auctions.append(report.filled))
+    await world.submit(sell(ANN.public_key), ANN)
+    serving_batches = asyncio.create_task(world.engine.auctioneer.serve())
+    try:
+        await until(lambda: auctions == [0])
+        await asyncio.sleep(0.3)  # thirty times the interval
+        assert auctions == [0]
+        await world.submit(buy(BOB.public_key), BOB)
+        await until(lambda: auctions == [0, 2])
+        # Time alone can change what an intent asks for, so this one is tried again and again.
+        now = world.clock()
+        decaying = replace(
+            sell(ANN.public_key), decay=Decay(2 * sell(ANN.public_key).limit, now, now + 60_000)
+        )
+        await world.submit(decaying, ANN)
+        await until(lambda: len(auctions) >= 5)
+    finally:
+        serving_batches.cancel()
+        await asyncio.gather(serving_batches, return_exceptions=True)
