@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,11 @@ def test_a_bad_market_file_names_the_place(market: Path, tmp_path: Path) -> None
 
 
 def test_an_unknown_solver_is_a_fault_with_a_name(market: Path, tmp_path: Path) -> None:
-    made = document("auction", market, "--solver", "no.such:Solver", "--out", tmp_path / "out")
-    assert made["filled"] == 0
-    [solver] = made["solvers"]
-    assert solver["fault"].startswith("NODE_CRASHED")
+    arguments = ("auction", market, "--solver", "no.such:Solver", "--out", tmp_path / "out")
+    failed = walras(*arguments, "--json", code=1)
+    error = json.loads(failed.stderr.splitlines()[-1])["error"]
+    assert error["reason"] == "NODE_FAILED"
+    assert "NODE_CRASHED" in error["message"]
 
 
 # --- solvers --------------------------------------------------------------------------------------
@@ -326,11 +328,15 @@ def test_refusals_reach_the_command_line(served: Served, me: tuple[Path, str]) -
 def test_the_log_of_a_running_engine_is_audited_and_exported(
     served: Served, me: tuple[Path, str], tmp_path: Path
 ) -> None:
-    # Something must be open, so that there are auctions to watch.
     key, _ = me
-    walras("submit", "-k", key, "--sell", "1 ETH", "--min", "9000000 USDC", address=served.address)
-    watched = walras("watch", "--auctions", "--count", "1", "--json", address=served.address)
-    number = json.loads(watched.stdout)["auction_id"]
+    watch = ("watch", "--auctions", "--count", "1", "--json")
+    with ThreadPoolExecutor(1) as thread:
+        watched = thread.submit(walras, *watch, address=served.address)
+        # A book that nothing changes rests, so something new must come for there to be auctions.
+        while not watched.done():
+            sale = ("--sell", "1 ETH", "--min", "9000000 USDC")
+            walras("submit", "-k", key, *sale, address=served.address)
+    number = json.loads(watched.result().stdout)["auction_id"]
     audited = document("audit", served.address, "--key", served.verifier_key)
     assert audited["auctions"] >= number
     made = document("export", served.address, tmp_path, "--log-key", served.verifier_key)

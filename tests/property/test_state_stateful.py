@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import settings
@@ -23,7 +24,6 @@ from support.market import (
     WHOLE_ETH,
     WHOLE_USD,
     intent,
-    nonce,
     pool,
     signer,
 )
@@ -59,6 +59,8 @@ class Ledger(RuleBasedStateMachine):
         self.used: set[tuple[bytes, int]] = set(self.state.nonces)
         self.now = 1
         self.auctions = 0
+        # Ids hang on nonces, batches on the order of ids, and a run must be repeatable.
+        self.nonces = count(1)
 
     def held(self, owner: bytes, asset: str) -> int:
         return self.money.get((owner, asset), 0)
@@ -83,7 +85,7 @@ class Ledger(RuleBasedStateMachine):
     @rule(owner=owners, asset=st.sampled_from([ETH, USD]), share=st.integers(1, 12))
     def withdraw(self, owner: bytes, asset: str, share: int) -> None:
         amount = max(1, self.held(owner, asset) * share // 10)
-        record = Withdrawal(DOMAIN, owner, nonce(), asset, amount, NEVER)
+        record = Withdrawal(DOMAIN, owner, next(self.nonces), asset, amount, NEVER)
         if amount > self.held(owner, asset):
             self.refused(Reason.BALANCE_INSUFFICIENT, lambda: self.state.withdraw(record))
         else:
@@ -114,6 +116,7 @@ class Ledger(RuleBasedStateMachine):
             units=atoms,
             min_units=atoms if whole else 0,
             expiry_ms=self.now + life,
+            number=next(self.nonces),
         )
         least = atoms if whole else 1
         need = least if sells else -(-worth * least // atoms)

@@ -104,7 +104,8 @@ class Auctioneer:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
         self._between = asyncio.Lock()
         self._waiting: Counter[bytes] = Counter()
-        self._settled_size = 0
+        # The log's size if nobody but the auctioneer logged anything since the last sealing.
+        self._quiet_size = 0
         self.sealed: SealedBatch | None = None
         self.on_auction: list[Callable[[AuctionReport], None]] = []
 
@@ -136,10 +137,8 @@ class Auctioneer:
         """
         if filled or self._sequencer.state.moves_by_itself(self._clock()):
             return
-        # Since that batch's settlement, only the opening of the next one was logged.
-        quiet = self._settled_size + 1
         end = time.monotonic() + IDLE_SECONDS
-        while self._sequencer.tree.size <= quiet and time.monotonic() < end:  # noqa: ASYNC110
+        while self._sequencer.tree.size <= self._quiet_size and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(self._interval_ms / 1000)
 
     async def _reopen(self, batch: OpenBatch) -> OpenBatch:
@@ -155,6 +154,7 @@ class Auctioneer:
         """Open the next batch."""
 
         def command(tx: Transaction) -> OpenBatch:
+            before = tx.tree.size
             if tx.state.rules != self._rules:
                 record = RulesSet(self._rules)
                 tx.record(record)
@@ -168,6 +168,7 @@ class Auctioneer:
             tx.record(opened)
             report = AuctionReport(opened.auction_id, "open", opened.opened_ms)
             tx.auction(opened.auction_id, AuctionRow("open", report.to_json()))
+            self._quiet_size += tx.tree.size - before
             return OpenBatch(opened)
 
         outcome = await self._sequencer.run(command)
@@ -248,6 +249,7 @@ class Auctioneer:
         asked = [SolverKey(node.name, node.public_key) for node in nodes if problem.intents]
         sealed = batch.seal(problem, digest, asked, deadline)
         tx.record(sealed.record())
+        self._quiet_size = tx.tree.size
         tx.state.expire(tx.now_ms)
         report = AuctionReport(
             sealed.auction_id,
@@ -335,6 +337,7 @@ class Auctioneer:
         number = sealed.auction_id
 
         def command(tx: Transaction) -> AuctionReport:
+            before = tx.tree.size
             # First what may raise: a command that does has logged nothing.
             touched = tx.state.settle(awarded.award.winners)
             for bid in closed.bids:
@@ -351,7 +354,7 @@ class Auctioneer:
             venues = tx.blob(encode_venues(touched.venues))
             tx.record(Settled(number, bundle, balances, venues))
             tx.state.release()
-            self._settled_size = tx.tree.size
+            self._quiet_size += tx.tree.size - before
             report = AuctionReport(
                 number,
                 "settled",
