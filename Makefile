@@ -26,7 +26,7 @@ dev: .venv/ready ## An engine, two solvers and generated traffic until Ctrl-C
 	@$(BIN)/walras dev
 
 test: .venv/ready ## All tests
-	@$(BIN)/pytest -n 2 --dist loadfile -q
+	@$(BIN)/pytest -n 2 --dist worksteal -q
 
 lint: .venv/ready ## Style, formatting, unused or undeclared dependencies
 	@$(BIN)/ruff check $(SOURCES)

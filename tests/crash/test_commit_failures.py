@@ -13,8 +13,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support_audit.log_copy import LogCopy, read_leaf
-from support_audit.scenario import (
+from support.audit.log_copy import LogCopy, read_leaf
+from support.audit.scenario import (
     DOMAIN,
     PRICES,
     VENUES,
@@ -29,7 +29,7 @@ from support_audit.scenario import (
     signer,
     sold,
 )
-from support_audit.scripted_node import Task
+from support.audit.scripted_node import Task
 
 from walras.api.v1 import intent_service_pb2 as ipb
 from walras.api.v1 import intent_service_pb2_grpc as igrpc

@@ -22,10 +22,10 @@ from typing import Any
 
 import grpc
 import pytest
-from support_audit import pool_solver
-from support_audit.log_copy import LogCopy, read_leaf
-from support_audit.pool_solver import PoolSolver
-from support_audit.scenario import (
+from support.audit import pool_solver
+from support.audit.log_copy import LogCopy, read_leaf
+from support.audit.pool_solver import PoolSolver
+from support.audit.scenario import (
     DOMAIN,
     PRICES,
     VENUES,
@@ -100,7 +100,7 @@ class EngineProcess:
         return f"127.0.0.1:{self.port}"
 
     async def spawn(self) -> Process:
-        paths = [str(Path(pool_solver.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(Path(pool_solver.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "walras.cli.main", "serve", "--config", str(self.config)),
             "--json",
@@ -116,7 +116,7 @@ class EngineProcess:
         async with asyncio.timeout(START_SECONDS):
             line = await process.stdout.readline()
         assert line, f"the engine ended with {await process.wait()}"
-        return json.loads(line)  # type: ignore[no-any-return]
+        return json.loads(line)  # type: ignore[no-any-return]  # an object, as serve prints it
 
     async def kill(self) -> None:
         assert self.process is not None
@@ -356,7 +356,7 @@ async def test_solver_processes_end_with_a_killed_engine(tmp_path: Path) -> None
     """One node idles; the other is in the middle of a problem and heeds no deadline."""
     mark = tmp_path / "busy"
     solvers = "".join(
-        f'[[solvers]]\nname = "{name.lower()}"\nplugin = "support_audit.pool_solver:{name}"\n'
+        f'[[solvers]]\nname = "{name.lower()}"\nplugin = "support.audit.pool_solver:{name}"\n'
         for name in ("PoolSolver", "Stubborn")
     )
     async with engine_process(tmp_path, solvers, **{pool_solver.MARK: str(mark)}) as engine:

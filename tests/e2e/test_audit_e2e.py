@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support_audit.log_copy import read_leaf
-from support_audit.scenario import (
+from support.audit.log_copy import read_leaf
+from support.audit.scenario import (
     DOMAIN,
     WHOLE,
     WHOLE_U,
@@ -29,7 +29,7 @@ from support_audit.scenario import (
     signer,
     sold,
 )
-from support_audit.scripted_node import Task
+from support.audit.scripted_node import Task
 
 from walras.api.v1 import intent_service_pb2 as ipb
 from walras.audit.note import format_vkey, parse_vkey
@@ -117,7 +117,7 @@ async def test_a_cancellation_right_behind_the_sealing(
         report = settled.result()
         assert report is not None
         assert report.filled == 1
-        status = await client.get_intent(name)
+        status = await client.intent(name)
         assert status.state == ipb.INTENT_STATE_FILLED
         counts = await audited(client)
         assert (counts.intents["filled"], counts.intents["open"]) == (1, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_data import real_data
+from support.real_data import real_data
 
 
 def walras(*arguments: object) -> dict[str, Any]:

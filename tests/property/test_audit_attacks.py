@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_audit.log_copy import LogCopy, read_leaf, signed_log
-from support_audit.scenario import DOMAIN, U, W, order, recorded, signer
+from support.audit.log_copy import LogCopy, read_leaf, signed_log
+from support.audit.scenario import DOMAIN, U, W, order, recorded, signer
 
 from walras.audit import envelope
 from walras.audit.note import format_vkey

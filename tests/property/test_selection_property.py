@@ -6,9 +6,9 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from auctions import candidate, key, problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.auctions import candidate, key, problem
 
 from walras.auction.award import award
 from walras.auction.candidates import ScoredBid

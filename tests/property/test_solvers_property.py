@@ -4,10 +4,10 @@ import random
 from dataclasses import replace
 
 import pytest
-from auctions import DAI, ETH, USDC, intent
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from solver_markets import bids, generated, market
+from support.auctions import DAI, ETH, USDC, intent
+from support.solver_markets import bids, generated, market
 
 from walras.core.intents import Intent
 from walras.protocol.problem import Problem

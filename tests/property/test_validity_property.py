@@ -8,9 +8,9 @@ from math import ceil, floor
 from random import Random
 
 import pytest
-from auctions import DIGEST, NOW, bid, intent, key, problem, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.auctions import DIGEST, NOW, bid, intent, key, problem, scored
 
 from walras.core.bids import Bid, Execution
 from walras.core.errors import BidRejected, Reason

@@ -29,7 +29,8 @@ from walras.app.report import AuctionReport
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, parse_vkey
 from walras.core.intents import Intent
-from walras.ledger.state import Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import State
 from walras.market.kinds import AnyVenue
 from walras.rpc.server import start
 from walras.sdk.signing import sign_record

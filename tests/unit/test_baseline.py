@@ -2,25 +2,21 @@
 
 from fractions import Fraction
 
-from auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
-from solver_markets import CALL_4000, CALL_5000, GWEI, best, bids, filled, market, option_book
+from support.auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
+from support.solver_markets import (
+    GWEI,
+    best,
+    bids,
+    filled,
+    market,
+    sale,
+    spread_against_books,
+)
 
 from walras.sdk import Deadline
 from walras_solvers.baseline import Baseline, group_bids
 
 SOLVER = Baseline()
-
-
-def sale(name: str, ether: int, price: int, *, all_or_nothing: bool = False):  # noqa: ANN201
-    units = ether * WHOLE_ETH
-    return intent(
-        name,
-        {ETH: -1},
-        USDC,
-        ether * price * WHOLE_USDC,
-        units=units,
-        min_units=units if all_or_nothing else 0,
-    )
 
 
 def test_a_sale_gets_all_that_the_best_path_pays() -> None:
@@ -70,17 +66,7 @@ def test_no_bid_where_the_cost_is_more_than_the_surplus() -> None:
 
 
 def test_each_leg_of_a_spread_goes_its_own_way() -> None:
-    spread = intent(
-        "s", {CALL_4000: 1, CALL_5000: -1}, ETH, -10 * 240_000_000 * GWEI, units=10, min_units=10
-    )
-    made = market(
-        {"s": spread},
-        venues=[
-            option_book("books-4000", CALL_4000, 290_000_000, 310_000_000),
-            option_book("books-5000", CALL_5000, 95_000_000, 105_000_000),
-        ],
-    )
-    won = best(SOLVER, made)
+    won = best(SOLVER, spread_against_books())
     # Bought at 0.31, sold at 0.095: 0.215 ETH for a spread.
     units, settled = filled(won)[key("s")]
     assert units == 10

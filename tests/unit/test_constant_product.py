@@ -1,5 +1,7 @@
 """Constant product against Uniswap v2's own arithmetic and values recorded by others."""
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,3 +141,11 @@ def test_spot_price() -> None:
     assert spot_price(pool(10**24, 2 * 10**24), X, Y) == pytest.approx(2 * 0.997, rel=1e-15)
     assert spot_price(pool(0, 5), X, Y) == 0.0
     assert spot_price(pool(5, AMOUNT_LIMIT - 1), X, Y) == pytest.approx(0.997 * 2.0**255 / 5)
+
+
+def test_the_state_after_a_swap_is_a_value_like_any_other() -> None:
+    after = pool(10**6, 10**6).swap(X, 100, Y).after
+    again = pool(*after.reserves)
+    assert after == again
+    assert hash(after) == hash(again)
+    assert pickle.loads(pickle.dumps(after)) == again

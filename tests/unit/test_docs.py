@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import typer
-from auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool, problem
 from google.rpc import code_pb2
+from support.auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool, problem
 
 from walras.api.v1 import record_pb2
 from walras.app.config import read_config

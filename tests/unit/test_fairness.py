@@ -1,6 +1,6 @@
 """Fairness: no group does worse in a bid over several than it does alone."""
 
-from auctions import candidate, key
+from support.auctions import candidate, key
 
 from walras.auction.fairness import Dropped, baselines, fair
 

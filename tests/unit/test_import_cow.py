@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from real_data import real_data
+from support.real_data import real_data
 
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Leg

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from real_data import real_data
+from support.real_data import real_data
 
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Leg

@@ -7,9 +7,9 @@ from fractions import Fraction
 from math import floor
 
 import pytest
-from auctions import DAI, ETH, USDC, intent, key
 from hypothesis import given
 from hypothesis import strategies as st
+from support.auctions import DAI, ETH, USDC, intent, key
 
 from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.errors import InvalidInput, Reason

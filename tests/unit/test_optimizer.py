@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
-from real_data import real_data
-from solver_markets import (
+from support.auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
+from support.real_data import real_data
+from support.solver_markets import (
     CALL_4000,
     CALL_5000,
     GWEI,
@@ -17,12 +17,13 @@ from solver_markets import (
     filled,
     generated,
     market,
-    option_book,
+    purchase,
+    sale,
     sealed,
+    spread_against_books,
 )
 
 from walras.auction.fairness import baselines
-from walras.core.intents import Intent
 from walras.datasets.cow import import_cow
 from walras.datasets.gpv1 import import_gpv1
 from walras.protocol.problem import Problem
@@ -34,30 +35,6 @@ from walras_solvers.optimizer.pools import make_curves
 from walras_solvers.optimizer.prices import tatonnement
 
 SOLVER = Optimizer()
-
-
-def sale(name: str, amount: int, price: int, *, min_units: int = 0) -> Intent:
-    """`amount` ETH for at least `price` USDC each."""
-    return intent(
-        name,
-        {ETH: -1},
-        USDC,
-        amount * price * WHOLE_USDC,
-        units=amount * WHOLE_ETH,
-        min_units=min_units,
-    )
-
-
-def purchase(name: str, amount: int, price: int, *, min_units: int = 0) -> Intent:
-    """`amount` ETH for at most `price` USDC each."""
-    return intent(
-        name,
-        {ETH: 1},
-        USDC,
-        -amount * price * WHOLE_USDC,
-        units=amount * WHOLE_ETH,
-        min_units=min_units,
-    )
 
 
 def price_of(bid_prices: dict[str, int]) -> float:
@@ -160,17 +137,7 @@ def test_a_pool_that_does_not_pay_for_itself_is_left_alone() -> None:
 
 
 def test_a_spread_against_books() -> None:
-    spread = intent(
-        "s", {CALL_4000: 1, CALL_5000: -1}, ETH, -10 * 240_000_000 * GWEI, units=10, min_units=10
-    )
-    made = market(
-        {"s": spread},
-        venues=[
-            option_book("books-4000", CALL_4000, 290_000_000, 310_000_000),
-            option_book("books-5000", CALL_5000, 95_000_000, 105_000_000),
-        ],
-    )
-    won = best(SOLVER, made)
+    won = best(SOLVER, spread_against_books())
     assert filled(won)[key("s")][0] == 10
     assert won.score == pytest.approx(10 * 25_000_000, rel=1e-6)
 

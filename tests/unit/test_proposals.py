@@ -4,10 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, bid, intent, key, scored
 from hypothesis import given
 from hypothesis import strategies as st
-from solver_markets import market
+from support.auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, bid, intent, key, scored
+from support.solver_markets import market
 
 from walras.core.errors import BidRejected, Reason
 from walras.sdk import (

@@ -4,9 +4,9 @@ from collections import Counter
 from hashlib import sha256
 
 import pytest
-from support_audit.attacks import ATTACKS, closed_batch, settle_as
-from support_audit.log_copy import read_leaf, signed_log
-from support_audit.scenario import BROKEN, DOMAIN, W, owner, recorded, signer
+from support.audit.attacks import ATTACKS, closed_batch, settle_as
+from support.audit.log_copy import read_leaf, signed_log
+from support.audit.scenario import BROKEN, DOMAIN, W, owner, recorded, signer
 
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey
@@ -83,7 +83,7 @@ def _held(machine: Replay) -> Counter[str]:
     for (_, asset), amount in machine.state.balances.items():
         held[asset] += amount
     for venue in machine.state.venues.values():
-        for asset, reserve in zip(venue.assets, venue.reserves, strict=True):  # type: ignore[union-attr]
+        for asset, reserve in zip(venue.assets, venue.reserves, strict=True):  # type: ignore[union-attr]  # pools all
             held[asset] += reserve
     return held
 

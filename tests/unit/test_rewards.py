@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from auctions import candidate, key, problem
+from support.auctions import candidate, key, problem
 
 from walras.auction.award import Award, award
 from walras.auction.rewards import rewards

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, pool
+from support.auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, pool
 
 from walras.core.errors import Reason, SwapError
 from walras.market.kinds import AnyVenue, ConstantProduct

@@ -178,7 +178,7 @@ async def test_many_are_sent_in_bounded_chunks_and_answered_in_order() -> None:
 
 async def test_pages_are_read_to_the_last() -> None:
     async with serving(Flaky(failures=1)) as client:
-        assert [intent.leaf_index async for intent in client.list_intents()] == list(range(8))
+        assert [intent.leaf_index async for intent in client.intents()] == list(range(8))
 
 
 async def test_a_blob_that_breaks_off_is_read_again_from_its_beginning() -> None:

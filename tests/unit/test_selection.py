@@ -4,17 +4,17 @@ from itertools import compress, product
 from random import Random
 
 import pytest
-from auctions import candidate, key
+from support.auctions import candidate, key
 
 from walras.auction.packing import Budget, Cover, Packing
-from walras.auction.selection import best_total, select, tie
+from walras.auction.selection import Selection, best_total, select, tie
 
 SEED = b"seed"
 ASSET = "asset"
 
 
-def names(selection: object, *known: str) -> set[str]:
-    won = {bid.id for bid in selection.winners}  # type: ignore[attr-defined]
+def names(selection: Selection, *known: str) -> set[str]:
+    won = {bid.id for bid in selection.winners}
     found = {name for name in known if key(name) in won}
     assert len(found) == len(won)
     return found

@@ -16,7 +16,8 @@ from walras.app.sequencer import Command, Sequencer, Transaction
 from walras.audit.merkle import Tree
 from walras.audit.note import NoteKey, open_checkpoint
 from walras.core.errors import InvalidInput, Reason, WalrasError
-from walras.ledger.state import Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import State
 from walras.protocol.records import Genesis
 from walras.store.commit import AuctionRow, Commit, Outcome, RequestKey
 from walras.store.database import Store, open_store

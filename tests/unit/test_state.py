@@ -39,7 +39,8 @@ from support.market import (
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Decay, Leg
 from walras.ledger.book import IntentState
-from walras.ledger.state import BUFFER, Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import BUFFER, State
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import Cancel, Credit, Genesis, MarketUpdate, Withdrawal
 

@@ -34,7 +34,8 @@ from support.market import (
 
 from walras.audit.merkle import Tree
 from walras.core.errors import InvalidInput, Reason, WalrasError
-from walras.ledger.state import Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import State
 from walras.market.kinds import Offer, OrderBook
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import Cancel, Genesis, MarketUpdate, RulesSet, Withdrawal

@@ -42,11 +42,11 @@ T = TypeVar("T")
 MAX_WAITING = 1_024
 """Withdrawals and market updates that may wait for a batch to end."""
 
-IDLE_SECONDS = 60.0
-"""How long a book that the last batch could not fill rests, if nothing changes."""
-
 MAX_WAITING_PER_SIGNER = 8
 """Of them, those of one key: nobody keeps the others out."""
+
+IDLE_SECONDS = 60.0
+"""How long a book that the last batch could not fill rests, if nothing changes."""
 
 
 @dataclass(slots=True)
@@ -138,7 +138,8 @@ class Auctioneer:
         if filled or self._sequencer.state.moves_by_itself(self._clock()):
             return
         end = time.monotonic() + IDLE_SECONDS
-        while self._sequencer.tree.size <= self._quiet_size and time.monotonic() < end:  # noqa: ASYNC110
+        # Looked at once an interval, as an open batch is: an event would have to come from the log.
+        while self._sequencer.tree.size <= self._quiet_size and time.monotonic() < end:  # noqa: ASYNC110 - so
             await asyncio.sleep(self._interval_ms / 1000)
 
     async def _reopen(self, batch: OpenBatch) -> OpenBatch:

@@ -71,8 +71,8 @@ class Config(BaseSettings):
         interval_ms: a batch gathers intents at least this long.
         solve_ms: solvers have this long.
         operators: public keys that may deposit and put venues; empty: a key made in the data
-            folder. engine_key, operator_key: key files; made in the data folder where they are not
-            given.
+            folder.
+        engine_key, operator_key: key files; made in the data folder where they are not given.
         rules: of the auction.
         solvers: the nodes to ask.
         log_format: of the program's own log on standard error.

@@ -3,7 +3,7 @@
     async with run_engine(config) as engine: …
 
 Everything here runs in one task group: what fails for good stops the whole engine, and a restart
-    finds the state as the last commit left it.
+finds the state as the last commit left it.
 """
 
 import asyncio

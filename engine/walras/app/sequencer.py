@@ -21,7 +21,8 @@ from walras.audit.keys import Signer
 from walras.audit.merkle import Tree
 from walras.audit.note import Checkpoint, sign_checkpoint
 from walras.core.errors import InvalidInput, Reason, WalrasError
-from walras.ledger.state import Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import State
 from walras.protocol.codec import Signed, encode
 from walras.store.commit import (
     Answered,

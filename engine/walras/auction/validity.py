@@ -22,7 +22,7 @@ from walras.auction.candidates import ScoredBid
 from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.bids import Bid, Execution, Fill, Proposal, SettledFill
 from walras.core.errors import BidRejected, Reason, SwapError
-from walras.core.intents import Intent, least_fill, surplus
+from walras.core.intents import Intent, least_fill, settlement, surplus
 from walras.market.kinds import AnyVenue
 from walras.protocol.problem import SCORE_LIMIT, OpenIntent, Problem
 
@@ -86,6 +86,30 @@ def score_bid(
         venues=venues,
         leftover={asset: amount for asset, amount in tally.pool.items() if amount},
     )
+
+
+def exchanged_values(problem: Problem, changes: Iterable[tuple[str, int]]) -> tuple[int, int]:
+    """What is given and what is received, both ≥ 0, at reference prices.
+
+    In score units times 10^18: nothing is rounded.
+
+    Args:
+        problem: whose prices count.
+        changes: (asset, atoms), + received, − given; every asset has a price.
+    """
+    given = received = 0
+    for asset, change in changes:
+        worth = change * problem.prices[asset].amount
+        if worth > 0:
+            received += worth
+        else:
+            given -= worth
+    return given, received
+
+
+def in_collar(problem: Problem, given: int, received: int) -> bool:
+    """G > 0 and |R − G| · 10,000 ≤ collar_bps · G, for values given and received."""
+    return given > 0 and abs(received - given) * BPS <= problem.rules.collar_bps * given
 
 
 def _check_address(problem: Problem, digest: bytes, bid: Bid) -> None:
@@ -176,49 +200,40 @@ def _settle(
 ) -> None:
     """Derive the fill's settlement, check it for its owner, and add it to the tally."""
     units, currency = fill.units, intent.settlement_asset
-    worth = sum(leg.quantity * prices[leg.asset] for leg in intent.legs)
-    settlement = -worth * units // prices[currency]
-    if not -AMOUNT_LIMIT < settlement < AMOUNT_LIMIT:
+    settled = settlement(intent, units, prices)
+    if not -AMOUNT_LIMIT < settled < AMOUNT_LIMIT:
         raise BidRejected(
             Reason.AMOUNT_OUT_OF_RANGE,
             f"the settlement of intent {fill.intent_id.hex()} is not below 2^255 in magnitude",
             intent=fill.intent_id.hex(),
-            settlement=settlement,
+            settlement=settled,
         )
     limit = intent.limit_at(problem.sealed_ms)
-    gain = surplus(intent, units, settlement, limit)
-    if gain < 0:  # exactly where settlement · N < units · limit
+    gain = surplus(intent, units, settled, limit)
+    if gain < 0:  # exactly where settled · N < units · limit
         raise BidRejected(
             Reason.LIMIT_BROKEN,
-            f"intent {fill.intent_id.hex()} settles for {settlement}, {-gain} below its limit",
+            f"intent {fill.intent_id.hex()} settles for {settled}, {-gain} below its limit",
             intent=fill.intent_id.hex(),
             units=units,
-            settlement=settlement,
-            least=settlement - gain,
+            settlement=settled,
+            least=settled - gain,
         )
     changes = [(leg.asset, leg.quantity * units) for leg in intent.legs]
-    changes.append((currency, settlement))
+    changes.append((currency, settled))
     _check_collar(problem, fill, changes)
     for asset, change in changes:
         tally.pool[asset] -= change
         if change < 0:
             tally.spends[intent.owner, asset] -= change
     tally.surplus[intent.group] += problem.value(currency, gain)
-    tally.fills.append(SettledFill(fill.intent_id, units, settlement))
+    tally.fills.append(SettledFill(fill.intent_id, units, settled))
 
 
 def _check_collar(problem: Problem, fill: Fill, changes: Iterable[tuple[str, int]]) -> None:
-    """|R − G| · 10,000 ≤ collar · G for the unrounded values G > 0 given and R received."""
-    given = received = 0
-    for asset, change in changes:
-        worth = change * problem.prices[asset].amount
-        if worth > 0:
-            received += worth
-        else:
-            given -= worth
+    given, received = exchanged_values(problem, changes)
     bps = problem.rules.collar_bps
-    # Every change is of value, so that whoever gives nothing receives something and is refused.
-    if abs(received - given) * BPS > bps * given:
+    if not in_collar(problem, given, received):
         raise BidRejected(
             Reason.COLLAR_BROKEN,
             f"what intent {fill.intent_id.hex()} receives is not within {bps} bps of what it gives",

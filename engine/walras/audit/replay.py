@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch
 from walras.audit import envelope
+from walras.audit.phases import Bidding, Decided, Phase, check_order
 from walras.core.bids import Bundle
 from walras.core.errors import AuditFailure, Reason, WalrasError
 from walras.core.intents import Intent
@@ -41,28 +42,6 @@ from walras.protocol.trade import decode_bundle, encode_problem
 from walras.protocol.values import encode_balances, encode_rules, encode_venues
 
 MAX_BUNDLE_BYTES = 1 << 30
-
-_BETWEEN_BATCHES = (MarketUpdate, Withdrawal)
-
-
-@dataclass(slots=True)
-class Bidding:
-    """A sealed batch with the bids and rejections that the log holds so far."""
-
-    batch: SealedBatch
-    received: list[ReceivedBid] = field(default_factory=list)
-    rejections: list[tuple[int, BidRejectedRecord]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A batch whose award was logged and is not settled yet."""
-
-    batch: AwardedBatch
-    bundle_digest: bytes
-
-
-Phase = OpenBatch | Bidding | AwardedBatch | Decided | None
 
 
 @dataclass(slots=True)
@@ -168,7 +147,9 @@ class Replay:
             )
         record = decode(kind, signed.body)
         self._check_signer(kind, record, signed.signer)
-        self._check_order(record)
+        if self._index == 0 and not isinstance(record, Genesis):
+            raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "a log begins with a genesis record")
+        check_order(record, self._phase, self._auction_id)
         self._dispatch(record, leaf, envelope.record_id(signed.payload_type, signed.body))
         self.counts.records[kind.value] += 1
         for entry in self.state.take_changes().intents.values():
@@ -181,42 +162,6 @@ class Replay:
             raise AuditFailure(
                 Reason.RECORD_UNAUTHORISED,
                 f"a {kind} record is signed by {signer.hex()}, not {expected.hex()}",
-            )
-
-    def _check_order(self, record: Signed) -> None:
-        if self._index == 0 and not isinstance(record, Genesis):
-            raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "a log begins with a genesis record")
-        phase = self._phase
-        needed: dict[type, tuple[type, ...]] = {
-            RulesSet: (type(None),),
-            Opened: (type(None),),
-            Sealed: (OpenBatch,),
-            BidReceived: (Bidding,),
-            BidRejectedRecord: (Bidding,),
-            Closed: (Bidding,),
-            Awarded: (AwardedBatch,),
-            Settled: (Decided,),
-            Voided: (OpenBatch, Bidding),
-        }
-        allowed = needed.get(type(record))
-        if allowed is not None and not isinstance(phase, allowed):
-            raise AuditFailure(
-                Reason.RECORD_OUT_OF_ORDER,
-                f"a {type(record).__name__} record cannot stand here: the batch is"
-                f" {type(phase).__name__ if phase else 'not open'}",
-            )
-        if isinstance(record, _BETWEEN_BATCHES) and isinstance(
-            phase, Bidding | AwardedBatch | Decided
-        ):
-            raise AuditFailure(
-                Reason.RECORD_OUT_OF_ORDER,
-                f"a {type(record).__name__} record cannot stand between a batch's sealing and end",
-            )
-        number = getattr(record, "auction_id", None)
-        current = self._auction_id + isinstance(record, Opened)
-        if number is not None and number != current:
-            raise AuditFailure(
-                Reason.RECORD_OUT_OF_ORDER, f"auction {number} stands where {current} is due"
             )
 
     def _dispatch(self, record: Signed, leaf: bytes, record_id: bytes) -> None:

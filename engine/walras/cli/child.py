@@ -1,7 +1,6 @@
 """An engine in a process of its own, as `walras serve` runs it."""
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from walras.core.errors import Reason, WalrasError
+from walras.fleet.nodes import end_child
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -53,7 +53,6 @@ async def serve_in_child(config: Path, log_file: Path) -> AsyncIterator[Served]:
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
         )
-    assert process.stdin is not None
     assert process.stdout is not None
     try:
         try:
@@ -65,14 +64,7 @@ async def serve_in_child(config: Path, log_file: Path) -> AsyncIterator[Served]:
             ) from error
         yield Served(ready["address"], ready["domain"], ready["verifier_key"], process.pid)
     finally:
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await end_child(process, STOP_SECONDS)
 
 
 def _last_words(log_file: Path) -> str:

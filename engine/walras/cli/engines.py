@@ -1,4 +1,4 @@
-"""Engines that commands start: which solvers they ask, and the market they are given."""
+"""Engines that commands start: which solvers they ask, where, at what time, by which rules."""
 
 import tempfile
 import time
@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from walras.app.config import SolverConfig
-from walras.audit.keys import Signer
 from walras.cli.names import node_name
-from walras.cli.output import progress
 from walras.core.addresses import is_address
 from walras.core.errors import InvalidInput, Reason
 from walras.datasets.market import Market
-from walras.sdk.client import Client
-from walras.sdk.markets import deposits, load_market, market_updates
 from walras.sdk.plugins import installed
 
 SETTLE_IN_SECONDS = 30.0
@@ -64,14 +60,6 @@ def clock_at(start_ms: int | None) -> Callable[[], int]:
         return lambda: time.time_ns() // 1_000_000
     began = time.monotonic_ns()
     return lambda: start_ms + (time.monotonic_ns() - began) // 1_000_000
-
-
-async def put_market(client: Client, market: Market, operator: Signer, domain: str) -> None:
-    """`load_market` with a bar."""
-    total = sum(1 for _ in market_updates(market, operator, domain))
-    total += sum(1 for _ in deposits(market, operator, domain))
-    with progress("market", total) as advance:
-        await load_market(client, market, operator, domain, advance)
 
 
 def rules_flag(market: Market) -> dict[str, Any] | None:

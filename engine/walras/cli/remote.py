@@ -1,14 +1,18 @@
-"""What commands ask a server before they sign anything for it."""
+"""What commands have in common that talk to a server."""
 
 import time
 from dataclasses import dataclass
 
 from walras.api.v1 import log_service_pb2
+from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, open_checkpoint, parse_vkey
 from walras.cli.options import parse_log_key
+from walras.cli.output import progress
 from walras.core.assets import Asset
 from walras.core.errors import AuditFailure
+from walras.datasets.market import Market
 from walras.sdk.client import Client
+from walras.sdk.markets import deposits, load_market, market_updates
 from walras.sdk.signing import verify_receipt
 
 
@@ -78,3 +82,11 @@ def checked_receipt(leaf: bytes, receipt: log_service_pb2.Receipt, log: Log) -> 
 def wall_clock_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+async def put_market(client: Client, market: Market, operator: Signer, domain: str) -> None:
+    """`load_market` with a bar."""
+    total = sum(1 for _ in market_updates(market, operator, domain))
+    total += sum(1 for _ in deposits(market, operator, domain))
+    with progress("market", total) as advance:
+        await load_market(client, market, operator, domain, advance)

@@ -39,8 +39,3 @@ def check_asset_id(text: str, name: str = "asset") -> str:
             field=name,
         )
     return text
-
-
-def chain_of(asset_id: str) -> str:
-    """The CAIP-2 chain id in front of the asset's namespace."""
-    return asset_id.partition("/")[0]

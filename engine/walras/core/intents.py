@@ -5,7 +5,7 @@ one settlement asset that is no worse than `limit` allows.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -132,8 +132,8 @@ class Intent:
         """The directed market it trades in (protocol §6).
 
         A single leg: "given>received", whichever of the two is the leg. Several legs: the
-            hexadecimal SHA-256 over the settlement asset and the legs, sorted by asset and divided
-            by their gcd, one "asset quantity" a line.
+        hexadecimal SHA-256 over the settlement asset and the legs, sorted by asset and divided by
+        their gcd, one "asset quantity" a line.
         """
         if len(self.legs) == 1:
             leg = self.legs[0]
@@ -175,6 +175,15 @@ def least_fill(intent: Intent, remaining: int) -> int:
     1.
     """
     return max(1, min(intent.min_units, remaining))
+
+
+def settlement(intent: Intent, units: int, prices: Mapping[str, int]) -> int:
+    """Atoms of the settlement asset that `units` units bring their owner at clearing `prices`.
+
+    s = floor(−Σ quantity·k·price / price of the settlement asset), protocol §5.
+    """
+    worth = sum(leg.quantity * prices[leg.asset] for leg in intent.legs)
+    return -worth * units // prices[intent.settlement_asset]
 
 
 def surplus(intent: Intent, units: int, settlement: int, limit: int) -> int:

@@ -155,7 +155,7 @@ class Node:
             self._channel = None
         if self._process is not None:
             process, self._process = self._process, None
-            await _end(process)
+            await end_child(process, STOP_SECONDS)
         if self._output is not None:
             self._output.cancel()
             self._output = None
@@ -193,12 +193,12 @@ async def _discard(output: asyncio.StreamReader) -> None:
         pass
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end_child(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """End a child that runs --with-parent by ending its input; kill it after `seconds`."""
     if process.stdin is not None:
-        # A node with --with-parent ends when its input does.
         process.stdin.close()
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):

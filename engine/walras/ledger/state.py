@@ -17,6 +17,7 @@ from walras.core.bids import SettledFill
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent, least_fill
 from walras.ledger.book import BookEntry, IntentState
+from walras.ledger.changes import Changes, Touched
 from walras.market.kinds import AnyVenue
 from walras.protocol.problem import OpenIntent, Price, Problem, Rules
 from walras.protocol.records import (
@@ -30,20 +31,6 @@ from walras.protocol.records import (
 
 BUFFER = bytes(32)
 """The owner of what bids leave over. Not a valid public key, so nobody can sign for it."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """What was touched since it was last taken, for the store to write."""
-
-    balances: set[tuple[bytes, str]] = field(default_factory=set)
-    intents: dict[bytes, BookEntry] = field(default_factory=dict)
-    nonces: list[tuple[bytes, int]] = field(default_factory=list)
-    assets: set[str] = field(default_factory=set)
-    venues: set[str] = field(default_factory=set)
-    prices: set[str] = field(default_factory=set)
-    rules: bool = False
-    genesis: bool = False
 
 
 @dataclass(slots=True)
@@ -105,8 +92,7 @@ class State:
 
         Raises:
             InvalidInput: DOMAIN_WRONG, NONCE_USED, ASSET_UNKNOWN, ASSET_UNPRICED,
-                BALANCE_INSUFFICIENT,
-                OPEN_INTENT_LIMIT or BOOK_FULL.
+                OPEN_INTENT_LIMIT, BOOK_FULL or BALANCE_INSUFFICIENT.
         """
         self._check_domain(intent.domain)
         self._check_nonce(intent.owner, intent.nonce)
@@ -300,7 +286,7 @@ class State:
             for entry in self.book.values()
         )
 
-    def settle(self, winners: Iterable[ScoredBid]) -> "Touched":
+    def settle(self, winners: Iterable[ScoredBid]) -> Touched:
         """Apply winning bids: fills, balances, venues, and what is left over to the buffer.
 
         Raises:
@@ -422,11 +408,3 @@ class State:
     def _put(self, entry: BookEntry) -> None:
         self.book[entry.id] = entry
         self.changes.intents[entry.id] = entry
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What a settlement left behind: touched balances (zero included) and touched venues."""
-
-    balances: Mapping[tuple[bytes, str], int]
-    venues: Mapping[str, AnyVenue]

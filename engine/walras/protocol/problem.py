@@ -10,7 +10,7 @@ ATOMS_PER_PRICE = 10**18
 """A reference price is in score units per this many atoms."""
 
 SCORE_LIMIT = 1 << 62
-"""A score or a total of scores at or above this is refused, so that sums fit an int64."""
+"""A bid whose score is at or above this is refused; a total of scores may be greater."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent
 from walras.intake.admission import OpenedRecord, check_window, open_record
 from walras.ledger.book import BookEntry, IntentState
-from walras.ledger.state import Changes
+from walras.ledger.changes import Changes
 from walras.protocol.records import Cancel, Kind
 from walras.protocol.trade import decode_intent
 from walras.rpc.interceptor import Context

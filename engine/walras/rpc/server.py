@@ -20,13 +20,12 @@ from walras.api.v1 import (
     market_service_pb2_grpc,
 )
 from walras.app.engine import Engine
-from walras.core.addresses import check_address
-from walras.core.errors import InvalidInput, Reason
 from walras.rpc.auctions import AuctionService
 from walras.rpc.intents import IntentService
 from walras.rpc.interceptor import ErrorInterceptor
 from walras.rpc.log import LogService
 from walras.rpc.market import LedgerService, MarketService
+from walras.sdk.listening import listen_at
 
 MAX_REQUEST_BYTES = 1 << 20
 """Room for 1,024 usual intents. Times the calls at once, it bounds what requests hold in memory."""
@@ -47,11 +46,8 @@ async def start(engine: Engine, listen: str) -> tuple[grpc.aio.Server, str]:
     Returns:
         The started server and its address; whoever started it stops it.
 
-    Raises:
-        InvalidInput: FIELD_INVALID if `listen` is not host:port; CONFIG_INVALID if it cannot be
-            had.
+    Raises as `listen_at`.
     """
-    check_address(listen)
     server = grpc.aio.server(
         interceptors=[ErrorInterceptor()],
         maximum_concurrent_rpcs=MAX_CALLS,
@@ -76,14 +72,4 @@ async def start(engine: Engine, listen: str) -> tuple[grpc.aio.Server, str]:
     reflection.enable_server_reflection(
         (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    host = listen.rpartition(":")[0]
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise InvalidInput(
-            Reason.CONFIG_INVALID,
-            f"cannot listen on {listen}",
-            hint="another program may use the port; choose one with --listen",
-        ) from error
-    await server.start()
-    return server, f"{host}:{port}"
+    return server, await listen_at(server, listen)

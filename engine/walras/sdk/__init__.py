@@ -3,7 +3,7 @@
 from walras.core.amounts import ceil_div
 from walras.core.bids import Execution, Fill, Proposal
 from walras.core.errors import BidRejected, InvalidInput, SwapError, WalrasError
-from walras.core.intents import Decay, Intent, Leg, least_fill, surplus
+from walras.core.intents import Decay, Intent, Leg, least_fill, settlement, surplus
 from walras.market.inverse import least_input
 from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
 from walras.market.marginal import spot_price
@@ -17,7 +17,6 @@ from walras.sdk.proposals import (
     price_vector,
     propose,
     self_check,
-    settlement,
     tradable,
 )
 from walras.sdk.routing import Hop, Route, Router, follow, least_path_input

@@ -137,12 +137,12 @@ class Client:
         request = intent_service_pb2.CancelIntentRequest(request_id=_fresh(), envelope=envelope)
         return await self._call(self._intents.CancelIntent, request)
 
-    async def get_intent(self, intent_id: bytes) -> intent_service_pb2.IntentStatus:
+    async def intent(self, intent_id: bytes) -> intent_service_pb2.IntentStatus:
         """One intent, whatever became of it."""
         request = intent_service_pb2.GetIntentRequest(intent_id=intent_id)
         return (await self._call(self._intents.GetIntent, request)).intent
 
-    async def list_intents(
+    async def intents(
         self,
         *,
         owner: bytes = b"",
@@ -205,7 +205,7 @@ class Client:
 
     # auctions
 
-    async def get_auction(self, auction_id: int) -> auction_service_pb2.Auction:
+    async def auction(self, auction_id: int) -> auction_service_pb2.Auction:
         """One auction."""
         request = auction_service_pb2.GetAuctionRequest(auction_id=auction_id)
         return (await self._call(self._auctions.GetAuction, request)).auction

@@ -4,7 +4,7 @@
     server, address = await start(node, "127.0.0.1:0")
 
 The solver runs in a thread of its own and is a guest there: what it raises ends its own answer with
-    an error status, and the node goes on.
+an error status, and the node goes on.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from walras.api.v1 import solver_service_pb2, solver_service_pb2_grpc
 from walras.audit import envelope
 from walras.audit.keys import Signer
-from walras.core.addresses import check_address
 from walras.core.bids import Bid, Proposal
 from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.core.intents import Intent
@@ -28,6 +27,7 @@ from walras.protocol.codec import encode
 from walras.protocol.problem import Problem
 from walras.protocol.records import Kind
 from walras.protocol.trade import decode_intent, decode_problem, intent_ids
+from walras.sdk.listening import listen_at
 from walras.sdk.solver import Deadline, Solver
 
 log = structlog.get_logger()
@@ -169,23 +169,11 @@ def _working_seconds(budget: float) -> float:
 async def start(node: Node, listen: str) -> tuple[grpc.aio.Server, str]:
     """Serve `node` on `listen` (host:port, port 0 for any); returns the server and its address.
 
-    Raises:
-        InvalidInput: FIELD_INVALID if `listen` is not host:port; CONFIG_INVALID if it cannot be
-            had.
+    Raises as `listen_at`.
     """
-    check_address(listen)
     server = grpc.aio.server(options=OPTIONS)
     solver_service_pb2_grpc.add_SolverServiceServicer_to_server(node, server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise InvalidInput(
-            Reason.CONFIG_INVALID,
-            f"cannot listen on {listen}",
-            hint="another program may use the port; port 0 takes any that is free",
-        ) from error
-    await server.start()
-    return server, f"{listen.rpartition(':')[0]}:{port}"
+    return server, await listen_at(server, listen)

@@ -6,24 +6,16 @@ from fractions import Fraction
 from math import lcm
 
 from walras.auction.candidates import ScoredBid
-from walras.auction.validity import score_bid
+from walras.auction.validity import exchanged_values, in_collar, score_bid
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import BidRejected
-from walras.core.intents import Intent
+from walras.core.intents import Intent, settlement
 from walras.protocol.problem import OpenIntent, Problem
 
 PRICE_BITS = 250
 """The greatest price of a vector made here is below 2^250."""
 
 _NOBODY = bytes(32)
-
-
-def settlement(intent: Intent, units: int, prices: Mapping[str, int]) -> int:
-    """What `units` units settle for: s = floor(−Σ quantity·k·price / price of the settlement
-    asset).
-    """
-    worth = sum(leg.quantity * prices[leg.asset] for leg in intent.legs)
-    return -worth * units // prices[intent.settlement_asset]
 
 
 def keeps_limit(intent: Intent, units: int, settled: int, limit: int) -> bool:
@@ -35,13 +27,9 @@ def keeps_collar(problem: Problem, intent: Intent, units: int, settled: int) -> 
     """Whether what the fill receives is worth what it gives, within `collar_bps`, at reference
     prices.
     """
-    given = received = 0
-    for leg in intent.legs:
-        worth = leg.quantity * units * problem.prices[leg.asset].amount
-        received, given = received + max(worth, 0), given + max(-worth, 0)
-    worth = settled * problem.prices[intent.settlement_asset].amount
-    received, given = received + max(worth, 0), given + max(-worth, 0)
-    return given > 0 and abs(received - given) * 10_000 <= problem.rules.collar_bps * given
+    changes = [(leg.asset, leg.quantity * units) for leg in intent.legs]
+    changes.append((intent.settlement_asset, settled))
+    return in_collar(problem, *exchanged_values(problem, changes))
 
 
 def tradable(problem: Problem, found: OpenIntent) -> bool:

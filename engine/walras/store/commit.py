@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from walras.ledger.state import Changes
+from walras.ledger.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from walras.core.errors import InvalidInput, Reason, WalrasError
-from walras.ledger.state import Changes, State
+from walras.ledger.changes import Changes
+from walras.ledger.state import State
 from walras.protocol.codec import encode
 from walras.protocol.records import RulesSet
 from walras.protocol.values import encode_venue

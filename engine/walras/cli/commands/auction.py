@@ -18,7 +18,6 @@ from walras.cli.engines import (
     SETTLE_IN_SECONDS,
     clock_at,
     folder_or_temporary,
-    put_market,
     rules_flag,
     solver_configs,
 )
@@ -35,6 +34,7 @@ from walras.cli.output import (
     table,
     waiting,
 )
+from walras.cli.remote import put_market
 from walras.core.errors import InvalidInput, Reason, SolverFault
 from walras.datasets.market import Market
 from walras.datasets.market_file import read_market

@@ -18,9 +18,10 @@ from walras.audit.keys import Signer
 from walras.cli.auditing import Audited, audit_folder
 from walras.cli.child import Served, serve_in_child
 from walras.cli.commands.watch import auction_document
-from walras.cli.engines import clock_at, folder_or_temporary, put_market
+from walras.cli.engines import clock_at, folder_or_temporary
 from walras.cli.fetch import fetch_log
 from walras.cli.output import Json, fields, next_step, print_json, say, show, table, title, waiting
+from walras.cli.remote import put_market
 from walras.cli.tamper import copy_with_flipped_byte
 from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
 from walras.datasets.generate import generate, generate_intents

@@ -21,12 +21,12 @@ from walras.cli.engines import (
     SETTLE_IN_SECONDS,
     clock_at,
     folder_or_temporary,
-    put_market,
     solver_configs,
 )
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
 from walras.cli.output import Json, fields, next_step, print_json_line, say, stdout, table, waiting
+from walras.cli.remote import put_market
 from walras.cli.shutdown import finish_batch
 from walras.core.errors import WalrasError
 from walras.datasets.generate import generate, generate_intents

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from walras.audit.keys import Signer
-from walras.cli.engines import put_market
 from walras.cli.options import DEFAULT_ADDRESS, Address, LogKey, parse_duration
 from walras.cli.output import Json, fields, next_step, print_json, progress, say
-from walras.cli.remote import log_of, wall_clock_ms
+from walras.cli.remote import log_of, put_market, wall_clock_ms
 from walras.core.errors import Reason
 from walras.datasets.market import Market
 from walras.datasets.market_file import read_market

@@ -122,7 +122,7 @@ def check(
     The solver runs in this process, over generated markets and the one given.
     """
     # The auction is not loaded where a node only serves: an engine waits for its nodes to start.
-    from walras.cli.check import check_solver  # noqa: PLC0415
+    from walras.cli.check import check_solver  # noqa: PLC0415 - see above
 
     configure(level="warning")
     _search_here()

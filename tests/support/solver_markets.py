@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from auctions import DAI, ETH, NOW, USDC, key, problem
-
+from support.auctions import ETH, NOW, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, problem
 from walras.auction.candidates import ScoredBid
 from walras.core.intents import Intent
 from walras.datasets.generate import generate
@@ -67,6 +66,44 @@ def option_book(name: str, option: str, bid: int, ask: int, cost: int = 0) -> Or
     )
 
 
+def sale(name: str, amount: int, price: int, *, min_units: int = 0) -> Intent:
+    """`amount` ETH for at least `price` USDC each."""
+    return intent(
+        name,
+        {ETH: -1},
+        USDC,
+        amount * price * WHOLE_USDC,
+        units=amount * WHOLE_ETH,
+        min_units=min_units,
+    )
+
+
+def purchase(name: str, amount: int, price: int, *, min_units: int = 0) -> Intent:
+    """`amount` ETH for at most `price` USDC each."""
+    return intent(
+        name,
+        {ETH: 1},
+        USDC,
+        -amount * price * WHOLE_USDC,
+        units=amount * WHOLE_ETH,
+        min_units=min_units,
+    )
+
+
+def spread_against_books() -> Problem:
+    """Ten 4000/5000 call spreads for at most 0.24 ETH each; at the books one costs 0.215."""
+    spread = intent(
+        "s", {CALL_4000: 1, CALL_5000: -1}, ETH, -10 * 240_000_000 * GWEI, units=10, min_units=10
+    )
+    return market(
+        {"s": spread},
+        venues=[
+            option_book("books-4000", CALL_4000, 290_000_000, 310_000_000),
+            option_book("books-5000", CALL_5000, 95_000_000, 105_000_000),
+        ],
+    )
+
+
 def sealed(source: Market) -> Problem:
     """The problem that a market is, all intents open and all balances in."""
     owners = {account.id: key(account.id) for account in source.accounts}
@@ -101,20 +138,3 @@ def sealed(source: Market) -> Problem:
 def generated(seed: int, intents: int) -> Problem:
     """A generated problem with every kind of venue and intent."""
     return sealed(generate(seed, assets=12, venues=16, intents=intents))
-
-
-__all__ = [
-    "CALL_4000",
-    "CALL_5000",
-    "DAI",
-    "ETH",
-    "GWEI",
-    "USDC",
-    "best",
-    "bids",
-    "filled",
-    "generated",
-    "market",
-    "option_book",
-    "sealed",
-]

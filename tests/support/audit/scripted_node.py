@@ -26,7 +26,7 @@ class Task:
 
     def bid(self, proposal: Proposal, **changes: object) -> bytes:
         bid = Bid(self.problem.auction_id, self.digest, self.signer.public_key, proposal)
-        return sign_record(replace(bid, **changes), self.signer)  # type: ignore[arg-type]
+        return sign_record(replace(bid, **changes), self.signer)  # type: ignore[arg-type]  # any fields
 
 
 Script = Callable[[Task], AsyncIterator[bytes]]

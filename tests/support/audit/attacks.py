@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
-from support_audit.log_copy import Forgery
-from support_audit.scenario import DOMAIN, U, W, owner, signer
-
+from support.audit.log_copy import Forgery
+from support.audit.scenario import DOMAIN, U, W, owner, signer
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
 from walras.audit import envelope
@@ -90,7 +89,7 @@ def settle_as(forgery: Forgery, awarded: AwardedBatch) -> int:
 
 def reseal(forgery: Forgery, auction_id: int, **changes: object) -> int:
     """Seal another problem."""
-    problem = replace(sealed_problem(forgery, auction_id), **changes)  # type: ignore[arg-type]
+    problem = replace(sealed_problem(forgery, auction_id), **changes)  # type: ignore[arg-type]  # any fields
     digest = forgery.blob(encode_problem(problem))
     return forgery.change(forgery.of(Sealed, auction_id), problem_digest=digest)
 
@@ -163,7 +162,7 @@ def _fill(bundle: Bundle, **change: int) -> Bundle:
 
 def _winner(bundle: Bundle, **change: object) -> Bundle:
     first, *others = bundle.winners
-    return replace(bundle, winners=(replace(first, **change), *others))  # type: ignore[arg-type]
+    return replace(bundle, winners=(replace(first, **change), *others))  # type: ignore[arg-type]  # any fields
 
 
 def _reward(bundle: Bundle, **change: int) -> Bundle:

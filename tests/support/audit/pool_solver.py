@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from support_audit.scenario import U, W, sold
-
+from support.audit.scenario import U, W, sold
 from walras.core.bids import Proposal
 from walras.protocol.problem import Problem
 from walras.sdk.proposals import self_check

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "shared" / "data"
-"""Beside the project's folder."""
+FOLDER = Path(__file__).parents[3] / "shared" / "data"
+"""Beside the project's folder: gpv1/*.json and cow/*.json, as their publishers have them."""
 
 SOURCES = {"gpv1": "gnosis/dex-open-solver", "cow": "cowprotocol/solver-template-py"}
 

@@ -17,9 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from support_audit.log_copy import Forgery, LogCopy
-from support_audit.scripted_node import Script, ScriptedNode, Task, silence
-
+from support.audit.log_copy import Forgery, LogCopy
+from support.audit.scripted_node import Script, ScriptedNode, Task, silence
+from support.market import signer
 from walras.app.config import SolverConfig, read_config
 from walras.app.engine import Engine, run_engine
 from walras.audit.keys import Signer
@@ -55,10 +55,6 @@ VENUES = (
     ConstantProduct("wu", 1_000, (W, U), (1_000 * WHOLE, 3_000_000 * WHOLE_U), 3_000),
 )
 OWNERS = ("alice", "bob", "carol", "dave", "erin", "frank", "gina", "henry", "mallory")
-
-
-def signer(name: str) -> Signer:
-    return Signer.from_seed(sha256(name.encode()).digest())
 
 
 def owner(name: str) -> bytes:

@@ -1,0 +1,82 @@
+"""Where a batch stands, as a log tells, and which records may stand there (protocol §8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from walras.auction.batch import AwardedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.core.errors import AuditFailure, Reason
+from walras.protocol.codec import Signed
+from walras.protocol.records import (
+    Awarded,
+    BidReceived,
+    BidRejectedRecord,
+    Closed,
+    MarketUpdate,
+    Opened,
+    RulesSet,
+    Sealed,
+    Settled,
+    Voided,
+    Withdrawal,
+)
+
+
+@dataclass(slots=True)
+class Bidding:
+    """A sealed batch with the bids and rejections that the log holds so far."""
+
+    batch: SealedBatch
+    received: list[ReceivedBid] = field(default_factory=list)
+    rejections: list[tuple[int, BidRejectedRecord]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A batch whose award was logged and is not settled yet."""
+
+    batch: AwardedBatch
+    bundle_digest: bytes
+
+
+Phase = OpenBatch | Bidding | AwardedBatch | Decided | None
+
+_NEEDED: Mapping[type, tuple[type, ...]] = {
+    RulesSet: (type(None),),
+    Opened: (type(None),),
+    Sealed: (OpenBatch,),
+    BidReceived: (Bidding,),
+    BidRejectedRecord: (Bidding,),
+    Closed: (Bidding,),
+    Awarded: (AwardedBatch,),
+    Settled: (Decided,),
+    Voided: (OpenBatch, Bidding),
+}
+"""Record of a batch → the phases it may follow; None is between batches."""
+
+_BETWEEN_BATCHES = (MarketUpdate, Withdrawal)
+
+
+def check_order(record: Signed, phase: Phase, auction_id: int) -> None:
+    """Refuse what cannot stand in this phase; `auction_id` is the last one opened.
+
+    Raises:
+        AuditFailure: RECORD_OUT_OF_ORDER.
+    """
+    allowed = _NEEDED.get(type(record))
+    if allowed is not None and not isinstance(phase, allowed):
+        raise AuditFailure(
+            Reason.RECORD_OUT_OF_ORDER,
+            f"a {type(record).__name__} record cannot stand here: the batch is"
+            f" {type(phase).__name__ if phase else 'not open'}",
+        )
+    if isinstance(record, _BETWEEN_BATCHES) and isinstance(phase, Bidding | AwardedBatch | Decided):
+        raise AuditFailure(
+            Reason.RECORD_OUT_OF_ORDER,
+            f"a {type(record).__name__} record cannot stand between a batch's sealing and end",
+        )
+    number = getattr(record, "auction_id", None)
+    current = auction_id + isinstance(record, Opened)
+    if number is not None and number != current:
+        raise AuditFailure(
+            Reason.RECORD_OUT_OF_ORDER, f"auction {number} stands where {current} is due"
+        )
