@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := engine solvers tests bench
 
-.PHONY: help demo dev test lint types layers stubs check wheel bench constraints clean
+.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,8 +48,11 @@ check: lint types layers stubs ## Everything but the tests
 wheel: .venv/ready ## Build the wheel into dist/
 	@$(BIN)/uv build --quiet --wheel --out-dir dist
 
-bench: .venv/ready ## Measure intake, auction phases and audit; figures in bench/README.md
+bench: .venv/ready ## Measure everything; figures in bench/README.md
 	@$(BIN)/python -m bench
+
+bench-fleet: .venv/ready ## Measure balancing, dispatch, capacity and scaling
+	@$(BIN)/python -m bench fleet
 
 constraints: ## Pin the newest releases that fit into constraints.txt
 	@$(BIN)/uv pip compile --quiet --extra dev --no-annotate --no-header --no-emit-index-url \

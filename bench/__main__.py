@@ -1,15 +1,30 @@
-"""`make bench`: every benchmark, or those named on the command line."""
+"""`make bench`: every benchmark, or those named: `fleet` is all of the fleet's."""
 
 import sys
 
-from bench import auctions, intake, machine
+from bench import (
+    auctions,
+    fleet_capacity,
+    fleet_dispatch,
+    fleet_live,
+    fleet_sim,
+    intake,
+    machine,
+)
 
-BENCHES = {"intake": intake.run, "auctions": auctions.run}
+FLEET = {
+    "fleet-sim": fleet_sim.run,
+    "fleet-live": fleet_live.run,
+    "fleet-dispatch": fleet_dispatch.run,
+    "fleet-capacity": fleet_capacity.run,
+}
+BENCHES = {"intake": intake.run, "auctions": auctions.run, **FLEET}
 
 
 def main() -> None:
     """Run them."""
-    names = sys.argv[1:] or list(BENCHES)
+    asked = sys.argv[1:] or list(BENCHES)
+    names = [name for one in asked for name in (FLEET if one == "fleet" else [one])]
     print(machine.describe())
     for name in names:
         BENCHES[name]()

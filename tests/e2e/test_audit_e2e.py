@@ -32,6 +32,7 @@ from support.audit.scenario import (
 from support.audit.scripted_node import Task
 
 from walras.api.v1 import intent_service_pb2 as ipb
+from walras.audit.merkle import Tree
 from walras.audit.note import format_vkey, parse_vkey
 from walras.audit.replay import Counts, Replay
 from walras.core.errors import Reason, WalrasError
@@ -65,14 +66,18 @@ async def test_an_auditor_ends_in_the_state_that_the_engine_starts_from(tmp_path
     async with play.running() as (engine, client):
         log = await copy_log(client)
         stored = engine.sequencer.state
-        machine = Replay(engine.sequencer.signer.public_key, log.blob)
+        tree = Tree()
+        machine = Replay(engine.sequencer.signer.public_key, log.blob, tree.root)
         for leaf in log.leaves:
             machine.apply(leaf)
+            tree.append(leaf)
         replayed = machine.state
         for name in ("genesis", "rules", "assets", "venues", "prices", "balances", "nonces"):
             assert getattr(stored, name) == getattr(replayed, name), name
         assert stored.book == replayed.book
         assert stored.open_by_owner == replayed.open_by_owner
+        assert stored.fleet == replayed.fleet
+        assert stored.watch == replayed.watch
         assert engine.sequencer.checkpoint is not None
         assert log.note == engine.sequencer.checkpoint.note
     for node in play.nodes.values():

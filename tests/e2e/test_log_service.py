@@ -177,6 +177,7 @@ async def test_health_and_reflection(world: World) -> None:
     ours = {name for name in names if name.startswith("walras.api.v1.")}
     assert {name.rpartition(".")[2] for name in ours} == {
         "AuctionService",
+        "FleetService",
         "IntentService",
         "LedgerService",
         "LogService",

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from support.records import (
     amounts,
     asset_ids,
+    calls,
+    dispatches,
     intents,
     keys,
     naturals,
+    observation_lists,
     positives,
     prices,
     records,
@@ -23,6 +26,17 @@ from support.records import (
 from walras.audit import envelope
 from walras.core.errors import InvalidInput
 from walras.protocol.codec import Signed, decode, encode
+from walras.protocol.fleet import (
+    Call,
+    Dispatch,
+    Observation,
+    decode_calls,
+    decode_dispatch,
+    decode_observation_list,
+    encode_calls,
+    encode_dispatch,
+    encode_observations,
+)
 from walras.protocol.problem import OpenIntent, Problem
 from walras.protocol.records import Kind
 from walras.protocol.trade import decode_problem, encode_intent, encode_problem, intent_ids
@@ -118,7 +132,33 @@ def test_balances(balances: dict[tuple[bytes, str], int]) -> None:
     assert decode_balances(encode_balances(balances)) == balances
 
 
-@pytest.mark.parametrize("decoder", [decode_venue, decode_venues, decode_balances, intent_ids])
+@SLOW
+@given(dispatch=dispatches)
+def test_dispatches(dispatch: Dispatch) -> None:
+    body = encode_dispatch(dispatch)
+    assert decode_dispatch(body) == dispatch
+    assert encode_dispatch(decode_dispatch(body)) == body
+
+
+@SLOW
+@given(made=calls)
+def test_calls(made: tuple[Call, ...]) -> None:
+    assert decode_calls(encode_calls(made)) == made
+
+
+@SLOW
+@given(seen=observation_lists)
+def test_observation_lists(seen: tuple[Observation, ...]) -> None:
+    assert decode_observation_list(encode_observations(seen)) == seen
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        *(decode_venue, decode_venues, decode_balances, intent_ids),
+        *(decode_dispatch, decode_calls, decode_observation_list),
+    ],
+)
 @SLOW
 @given(body=st.binary(max_size=200))
 def test_arbitrary_bytes_of_parts(decoder: Callable[[bytes], object], body: bytes) -> None:

@@ -9,6 +9,7 @@ from support.solvers import crossings
 from walras.auction.candidates import ScoredBid
 from walras.auction.validity import score_bid
 from walras.audit import envelope
+from walras.audit.vrf import VrfKey
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.intents import Intent
 from walras.ledger.state import State
@@ -19,6 +20,7 @@ from walras.protocol.records import Genesis, Kind, RulesSet
 
 OPERATOR = signer("operator").public_key
 ENGINE = signer("engine").public_key
+VRF = VrfKey.from_seed(hashlib.sha256(b"vrf").digest())
 DIGEST = hashlib.sha256(b"problem").digest()
 
 _leaves = count(100)
@@ -27,7 +29,7 @@ _leaves = count(100)
 def ledger(*venues: AnyVenue, rules: Rules | None = None) -> State:
     """A state with the tiny market, and changes taken."""
     state = State()
-    state.begin(Genesis(DOMAIN, ENGINE, (OPERATOR,)))
+    state.begin(Genesis(DOMAIN, ENGINE, (OPERATOR,), VRF.public_key))
     state.set_rules(RulesSet(rules or Rules()))
     state.update_market(market_update(OPERATOR, venues or (pool(),)))
     state.take_changes()

@@ -1,7 +1,11 @@
 """Hypothesis strategies for every value that is encoded."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
+from walras.balance.events import Change, Outcome, Rule
+from walras.balance.rules import POLICY_NAMES, WEIGHS, FleetRules, NodeInfo
 from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.assets import Asset
 from walras.core.bids import (
@@ -17,22 +21,38 @@ from walras.core.bids import (
 from walras.core.intents import Decay, Intent, Leg
 from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
 from walras.protocol.codec import Signed
+from walras.protocol.fleet import (
+    Assignment,
+    Call,
+    Dispatch,
+    LoadProbe,
+    NodeLoad,
+    Observation,
+)
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import (
     Awarded,
     BidReceived,
     BidRejectedRecord,
     Cancel,
+    Challenge,
     Closed,
     Credit,
     Deposit,
+    Echo,
+    FleetChanged,
+    FleetUpdate,
     Genesis,
     MarketUpdate,
+    Observations,
+    Observed,
     Opened,
+    QuarantinedVenue,
     RulesSet,
     Sealed,
     Settled,
     SolverKey,
+    VenuesWatched,
     Voided,
     Withdrawal,
 )
@@ -119,7 +139,7 @@ assets = st.builds(
     Asset, asset_ids, st.text(min_size=1, max_size=64), st.integers(min_value=0, max_value=255)
 )
 prices = st.builds(Price, positives, st.text(min_size=1, max_size=64))
-rules = st.builds(Rules, uint32, uint64, uint32, uint32, uint32)
+rules = st.builds(Rules, uint32, uint64, *[uint32] * 3, uint64, uint32, uint64, uint32)
 executions = st.builds(Execution, texts, texts, positives, texts, positives)
 proposals = st.builds(
     Proposal,
@@ -153,6 +173,51 @@ market_updates = st.builds(
 credits_ = st.builds(Credit, keys, asset_ids, positives)
 solver_keys = st.builds(SolverKey, texts, keys)
 
+
+def ascending(values: st.SearchStrategy[bytes], least: int = 0) -> st.SearchStrategy[Any]:
+    """Up to three, each once."""
+    found = st.lists(values, min_size=least, max_size=3, unique=True)
+    return found.map(lambda many: tuple(sorted(many)))
+
+
+names = st.lists(texts, max_size=3, unique=True).map(lambda many: tuple(sorted(many)))
+fleet_rules = st.builds(
+    FleetRules,
+    policy=st.sampled_from(POLICY_NAMES),
+    weigh=st.sampled_from(WEIGHS),
+    bond_asset=asset_ids,
+    region=texts,
+    probers=ascending(keys),
+    min_bond=st.integers(0, (1 << 63) - 1),
+    group_cap_bps=st.integers(1, 10_000),
+    part_intents=st.integers(1, 1 << 40),
+    all_up_to=st.integers(0, 1 << 40),
+    fan_out=st.integers(1, 10_000),
+    quorum=st.integers(1, 9),
+)
+node_infos = st.builds(
+    NodeInfo, texts, keys, texts, texts, st.integers(1, 1_024), names, names, uint32, uint32
+)
+changes = st.builds(Change, st.sampled_from(Rule), st.one_of(st.just(b""), keys), texts)
+details = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+dispatches = st.builds(
+    Dispatch,
+    st.binary(max_size=80),
+    st.lists(st.builds(NodeLoad, keys, uint32), max_size=3, unique_by=lambda n: n.public_key).map(
+        lambda nodes: tuple(sorted(nodes, key=lambda n: n.public_key))
+    ),
+    st.lists(st.builds(LoadProbe, keys, uint32, uint64, uint64), max_size=2).map(tuple),
+    st.lists(
+        st.builds(Assignment, keys, st.lists(uint32, max_size=3).map(tuple), uint32), max_size=3
+    ).map(tuple),
+)
+calls = st.lists(
+    st.builds(Call, uint32, keys, st.sampled_from(Outcome), uint64, uint32, uint32), max_size=3
+).map(tuple)
+observation_lists = st.lists(
+    st.builds(Observation, st.binary(max_size=40), st.binary(max_size=40), uint64), max_size=3
+).map(tuple)
+
 records: dict[str, st.SearchStrategy[Signed]] = {
     "Intent": intents(),
     "Bid": bids,
@@ -167,7 +232,7 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         uint64,
         st.lists(credits_, min_size=1, max_size=3).map(tuple),
     ),
-    "Genesis": st.builds(Genesis, ascii_texts, keys, st.lists(keys, max_size=3).map(tuple)),
+    "Genesis": st.builds(Genesis, ascii_texts, keys, st.lists(keys, max_size=3).map(tuple), keys),
     "RulesSet": st.builds(RulesSet, rules),
     "Opened": st.builds(Opened, uint64, keys, uint64, uint64),
     "Sealed": st.builds(
@@ -177,6 +242,8 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         uint64,
         uint64,
         st.lists(solver_keys, max_size=3, unique_by=lambda s: s.public_key).map(tuple),
+        st.one_of(st.just(b""), keys),
+        keys,
     ),
     "BidReceived": st.builds(BidReceived, uint64, keys, keys, uint64),
     "BidRejectedRecord": st.builds(
@@ -190,5 +257,33 @@ records: dict[str, st.SearchStrategy[Signed]] = {
     "Awarded": st.builds(Awarded, uint64, keys),
     "Settled": st.builds(Settled, uint64, keys, keys, keys),
     "Voided": st.builds(Voided, uint64, texts),
+    "Observed": st.builds(Observed, uint64, uint64, keys, keys, ascending(keys)),
+    "FleetChanged": st.builds(
+        FleetChanged,
+        uint64,
+        uint64,
+        st.one_of(st.none(), fleet_rules),
+        st.lists(node_infos, max_size=2, unique_by=lambda node: node.public_key).map(
+            lambda nodes: tuple(sorted(nodes, key=lambda node: node.public_key))
+        ),
+        ascending(keys),
+        st.lists(changes, max_size=3).map(tuple),
+    ),
+    "FleetUpdate": st.one_of(
+        st.builds(FleetUpdate, ascii_texts, keys, uint64, ascending(keys, 1)),
+        st.builds(FleetUpdate, ascii_texts, keys, uint64, resumed=ascending(keys, 1)),
+    ),
+    "VenuesWatched": st.builds(
+        VenuesWatched,
+        uint64,
+        st.lists(st.builds(QuarantinedVenue, texts, texts, details), max_size=2).map(tuple),
+        st.lists(texts, max_size=2).map(tuple),
+    ),
+    "Challenge": st.builds(
+        Challenge,
+        *(ascii_texts, uint64, keys, keys, keys, uint64, keys, st.binary(max_size=80), uint64),
+    ),
+    "Echo": st.builds(Echo, ascii_texts, keys, keys, uint64, keys, uint32, uint32),
+    "Observations": st.builds(Observations, ascii_texts, keys, uint64, keys),
 }
 """By the name of the class: every record there is."""

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from support.market import ETH, signer
 
-from walras.auction.batch import SealedBatch
+from walras.auction.batch import OpenBatch
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import AuditFailure, Reason, WalrasError
+from walras.protocol.fleet import Assignment, Dispatch, NodeLoad
 from walras.protocol.problem import Problem, Rules
+from walras.protocol.records import Opened
 from walras.protocol.trade import encode_problem
 from walras.sdk.signing import sign_record
 from walras.store.folder import MAX_BLOB_BYTES, FolderSource, blob_path
@@ -66,7 +68,11 @@ def test_a_rejected_bid_is_let_go_of() -> None:
     """Its error would otherwise hold every frame, and so the whole decoded bid."""
     problem = Problem("test.example/walras", 1, 1, Rules(), {}, {}, {}, {})
     digest = sha256(encode_problem(problem)).digest()
-    batch = SealedBatch(1, problem, digest, {SOLVER.public_key: "s"}, 10)
+    plan = Dispatch(b"", (NodeLoad(SOLVER.public_key),), (), (Assignment(digest, (0,), 1),))
+    names = {SOLVER.public_key: "s"}
+    batch = OpenBatch(Opened(1, DIGEST, 0, 0)).seal(
+        problem, digest, (problem,), plan, names, 10, DIGEST
+    )
     made = Bid(
         1,
         digest,

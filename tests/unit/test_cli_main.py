@@ -28,7 +28,7 @@ def test_every_command_has_help_and_json(name: str, capsys: Captured) -> None:
     assert run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Usage: walras " + name in shown
-    if name != "solver":  # its own commands have it
+    if name not in {"solver", "fleet"}:  # their own commands have it
         assert "--json" in shown
 
 
@@ -38,9 +38,27 @@ def test_every_solver_command_has_json(name: str, capsys: Captured) -> None:
     assert "--json" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "name", ["list", "show", "drain", "resume", "verify", "top", "probe", "simulate"]
+)
+def test_every_fleet_command_has_json(name: str, capsys: Captured) -> None:
+    assert run(["fleet", name, "--help"]) == 0
+    assert "--json" in capsys.readouterr().out
+
+
+OF_FLEET = {"probe", "ray_up"}
+"""Modules of commands that are within `walras fleet` only."""
+
+
+def test_the_fleets_overview_names_its_commands(capsys: Captured) -> None:
+    assert run(["fleet", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name.partition("_")[0] in shown for name in OF_FLEET)
+
+
 def test_no_command_is_left_out_of_the_overview() -> None:
     folder = Path(main.__file__).parent / "commands"
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"} - OF_FLEET
     assert modules == {f"{name}_" if iskeyword(name) else name for name in COMMANDS}
 
 

@@ -7,6 +7,8 @@ import pytest
 from support.market import ASSETS, DOMAIN, ETH, PRICES, USD, pool, sell, signer
 
 from walras.api.v1 import record_pb2
+from walras.balance.events import Change, Rule
+from walras.balance.rules import FleetRules, NodeInfo
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.codec import Signed, decode, encode
@@ -14,12 +16,18 @@ from walras.protocol.problem import Rules
 from walras.protocol.records import (
     KIND_OF_TYPE,
     Cancel,
+    Challenge,
     Closed,
     Credit,
     Deposit,
+    Echo,
+    FleetChanged,
+    FleetUpdate,
     Genesis,
     Kind,
     MarketUpdate,
+    Observations,
+    Observed,
     Opened,
     RulesSet,
     Sealed,
@@ -38,6 +46,20 @@ BID = Bid(
     Proposal((Fill(DIGEST, 5),), {ETH: 2, USD: 3}, (Execution("pool", ETH, 1, USD, 2),)),
 )
 DEPOSIT = Deposit(DOMAIN, KEY, 1, (Credit(KEY, ETH, 5),))
+LOW, HIGH = sorted((KEY, signer("bob").public_key))
+FLEET = FleetChanged(
+    3,
+    9,
+    FleetRules(probers=(LOW, HIGH)),
+    (NodeInfo("a", LOW, chains=("x:1", "x:2")), NodeInfo("b", HIGH)),
+    (LOW, HIGH),
+    (Change(Rule.JOINED, LOW, "why"),),
+)
+UPDATE = FleetUpdate(DOMAIN, KEY, 1, (LOW,), (HIGH,))
+OBSERVED = Observed(1, 5, DIGEST, DIGEST, (LOW, HIGH))
+CHALLENGE = Challenge(DOMAIN, 4, KEY, LOW, DIGEST, 8, DIGEST, bytes(80), 5)
+ECHO = Echo(DOMAIN, KEY, DIGEST, 8, DIGEST, 1, 2)
+OBSERVATIONS = Observations(DOMAIN, KEY, 4, DIGEST)
 MARKET = MarketUpdate(DOMAIN, KEY, 1, ASSETS, (pool(),), ("gone",), PRICES)
 
 
@@ -50,9 +72,8 @@ def reason(kind: Kind, body: bytes) -> Reason:
 def changed(record: Signed, change: Callable[[Any], object]) -> tuple[Kind, bytes]:
     """The body of `record` after a change to its message."""
     kind, body = encode(record)
-    name = {Kind.MARKET: "MarketUpdate", Kind.RULES: "RulesSet"}.get(
-        kind, "".join(part.title() for part in kind.value.split("-"))
-    )
+    names = {Kind.MARKET: "MarketUpdate", Kind.RULES: "RulesSet", Kind.FLEET: "FleetChanged"}
+    name = names.get(kind, "".join(part.title() for part in kind.value.split("-")))
     message: Any = getattr(record_pb2, name).FromString(body)
     change(message)
     return kind, message.SerializeToString(deterministic=True)
@@ -176,13 +197,52 @@ CASES: list[tuple[Signed, Callable[[Any], object], Reason]] = [
     (Opened(1, DIGEST, 1, 1), setting("rules_digest", b""), Reason.FIELD_INVALID),
     (Closed(1, DIGEST, 1, DIGEST), setting("bids_digest", b"x"), Reason.FIELD_INVALID),
     (RulesSet(Rules()), lambda m: m.ClearField("rules"), Reason.FIELD_INVALID),
-    (Genesis(DOMAIN, KEY, (KEY,)), setting("engine", b""), Reason.PUBLIC_KEY_INVALID),
-    (Genesis(DOMAIN, KEY, (KEY,)), lambda m: m.operators.append(b""), Reason.PUBLIC_KEY_INVALID),
+    (Genesis(DOMAIN, KEY, (KEY,), KEY), setting("engine", b""), Reason.PUBLIC_KEY_INVALID),
+    (
+        Genesis(DOMAIN, KEY, (KEY,), KEY),
+        lambda m: m.operators.append(b""),
+        Reason.PUBLIC_KEY_INVALID,
+    ),
     (
         Sealed(1, DIGEST, 1, 1, (SolverKey("a", KEY),)),
         lambda m: m.solvers.append(m.solvers[0]),
         Reason.FIELD_INVALID,
     ),
+    (Sealed(1, DIGEST, 1, 1, (), DIGEST), setting("dispatch_digest", b"x"), Reason.FIELD_INVALID),
+    (Sealed(1, DIGEST, 1, 1, (), DIGEST), setting("canaries_digest", b""), Reason.FIELD_INVALID),
+    (Genesis(DOMAIN, KEY, (KEY,), KEY), setting("vrf_key", b""), Reason.PUBLIC_KEY_INVALID),
+    (FLEET, setting("rules.policy", "whoever pays"), Reason.FIELD_INVALID),
+    (FLEET, setting("rules.weigh", "friends"), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.rules.settings.pop(), Reason.FIELD_INVALID),
+    (FLEET, setting("rules.settings.0.name", "all"), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.rules.settings.append(m.rules.settings[0]), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.rules.probers.reverse(), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.joined.reverse(), Reason.FIELD_INVALID),
+    (FLEET, setting("joined.0.slots", 0), Reason.FIELD_INVALID),
+    (FLEET, setting("joined.0.public_key", b""), Reason.PUBLIC_KEY_INVALID),
+    (FLEET, setting("joined.0.region", "r" * 257), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.joined[0].chains.reverse(), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.joined[1].chains.extend(map(str, range(65))), Reason.FIELD_INVALID),
+    (FLEET, lambda m: m.left.append(m.left[1]), Reason.FIELD_INVALID),
+    (FLEET, setting("changes.0.rule", "a whim"), Reason.FIELD_INVALID),
+    (FLEET, setting("changes.0.node", b"x"), Reason.PUBLIC_KEY_INVALID),
+    (FLEET, setting("changes.0.why", "w" * 257), Reason.FIELD_INVALID),
+    (UPDATE, lambda m: m.drained.append(HIGH), Reason.FIELD_INVALID),
+    (UPDATE, lambda m: m.drained.append(LOW), Reason.FIELD_INVALID),
+    (UPDATE, setting("operator", b""), Reason.PUBLIC_KEY_INVALID),
+    (UPDATE, lambda m: (m.drained.pop(), m.resumed.pop()), Reason.FIELD_INVALID),
+    (OBSERVED, setting("canary_salt", b""), Reason.FIELD_INVALID),
+    (OBSERVED, setting("calls_digest", b""), Reason.FIELD_INVALID),
+    (OBSERVED, lambda m: m.canaries.reverse(), Reason.FIELD_INVALID),
+    (OBSERVED, lambda m: m.canaries.append(HIGH), Reason.FIELD_INVALID),
+    (CHALLENGE, setting("nonce", b"short"), Reason.FIELD_INVALID),
+    (CHALLENGE, setting("checkpoint_root", b""), Reason.FIELD_INVALID),
+    (CHALLENGE, setting("node", b""), Reason.PUBLIC_KEY_INVALID),
+    (ECHO, setting("challenge_digest", b""), Reason.FIELD_INVALID),
+    (ECHO, setting("checkpoint_root", b""), Reason.FIELD_INVALID),
+    (ECHO, setting("node", b""), Reason.PUBLIC_KEY_INVALID),
+    (OBSERVATIONS, setting("list_digest", b""), Reason.FIELD_INVALID),
+    (OBSERVATIONS, setting("prober", b""), Reason.PUBLIC_KEY_INVALID),
 ]
 
 
@@ -193,6 +253,15 @@ def test_rules_of_records(
     kind, body = encode(record)
     assert decode(kind, body) == record
     assert reason(*changed(record, change)) is expected
+
+
+def test_rules_that_no_fleet_can_run_by() -> None:
+    """An auditor must run by whatever a log says, so the log cannot say it."""
+    body = encode(FLEET)[1]
+    names = [entry.name for entry in record_pb2.FleetChanged.FromString(body).rules.settings]
+    for name, value in (("fade_half_life", 0), ("fan_out", 10_001), ("panic_bps", 10_001)):
+        at = f"rules.settings.{names.index(name)}.value"
+        assert reason(*changed(FLEET, setting(at, value))) is Reason.FIELD_INVALID
 
 
 def test_two_kinds_of_venue_in_one() -> None:
@@ -212,6 +281,12 @@ def test_who_must_sign() -> None:
     assert signer_of(Cancel(DOMAIN, other, DIGEST)) == other
     assert signer_of(DEPOSIT) == KEY
     assert signer_of(MARKET) == KEY
+    assert signer_of(UPDATE) == KEY
+    assert signer_of(CHALLENGE) == KEY
+    assert signer_of(ECHO) == KEY
+    assert signer_of(OBSERVATIONS) == KEY
+    assert signer_of(FLEET) is None
+    assert signer_of(OBSERVED) is None
     assert signer_of(BID) is None
     assert signer_of(RulesSet(Rules())) is None
 

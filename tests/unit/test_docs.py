@@ -66,13 +66,13 @@ def code_words(text: str) -> list[str]:
 
 
 def test_every_reason_has_its_row_in_the_order_of_the_code() -> None:
-    table = section("## 10. Reasons").partition("The gRPC status")[0]
+    table = section("## 11. Reasons").partition("The gRPC status")[0]
     assert [code_words(row[0]) for row in rows(table, 2)] == [[reason.value] for reason in Reason]
     assert all(row[1] for row in rows(table, 2))
 
 
 def test_statuses_are_those_of_the_server() -> None:
-    table = section("## 10. Reasons").partition("The gRPC status")[2]
+    table = section("## 11. Reasons").partition("The gRPC status")[2]
     told = {
         reason: code_words(status)[0]
         for status, reasons in rows(table, 2)
@@ -87,11 +87,12 @@ def test_every_kind_of_record_has_its_row() -> None:
     assert [code_words(row[0]) for row in table] == [[kind.value] for kind in Kind]
     for _, message, signer, place in table:
         assert message in record_pb2.DESCRIPTOR.message_types_by_name
-        names_signer = {"owner", "operator", "solver"} & set(
+        names_signer = {"owner", "operator", "solver", "prober", "node"} & set(
             record_pb2.DESCRIPTOR.message_types_by_name[message].fields_by_name
         )
         assert signer == "the engine" or names_signer or message == "Intent"
-        assert place == ("blob" if message in {"Bid", "Bundle"} else "log")
+        in_blobs = {"Bid", "Bundle", "Challenge", "Echo"}
+        assert place == ("blob" if message in in_blobs else "log")
 
 
 def rejections() -> dict[str, set[frozenset[str]]]:
@@ -111,7 +112,7 @@ def test_details_of_rejections_are_those_of_the_code() -> None:
         *("expected", "signer", "solver", "bid_id", "limit", "auction_id", "problem_digest"),
         *("intent", "least", "remaining", "units", "asset", "price", "settlement", "given"),
         *("received", "collar_bps", "available", "owner", "spent", "cause", "execution", "venue"),
-        *("executions",),
+        *("executions", "part"),
         *("amount_out", "missing", "cost", "surplus", "score"),
     }
     found = rejections()

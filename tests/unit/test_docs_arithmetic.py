@@ -24,6 +24,7 @@ from walras.market.kinds import (
     StableSwap,
     Weighted,
 )
+from walras.market.quote import quote_of
 from walras.protocol.codec import encode
 from walras.sdk.signing import intent_id, sign_record
 
@@ -129,6 +130,48 @@ def test_order_book(written: dict[str, Any]) -> None:
             after = book.swap(B, amount, A).after.asks
             assert written["order_book"](pairs, amount)[1] == [(o.give, o.want) for o in after]
     assert served > 100
+
+
+def test_quotes(written: dict[str, Any]) -> None:
+    shown: dict[str, int] = {}
+    for chance in draws(600):
+        balances = (chance.choice([0, size(chance)]), size(chance), size(chance))
+        rates = tuple(chance.choice([10**18, 10**30]) for _ in balances)
+        amplification, fee = chance.randrange(100, 10**6), chance.randrange(10**6)
+        weights = (10**17, 3 * 10**17, 6 * 10**17)
+        offers = [(chance.randrange(1, 90), chance.randrange(100, 200)) for _ in range(3)]
+        asks = sorted(offers[: chance.randrange(4)], key=lambda offer: offer[1] / offer[0])
+        bids = [(50, 100)] if chance.random() < 0.5 else []
+        cases = [
+            (
+                ConstantProduct("v", 0, (A, B), balances[:2], fee),
+                written["constant_product_quote"](balances[:2], fee),
+            ),
+            (
+                Weighted("v", 0, (A, B, C), balances, weights, (1, 1, 1), fee),
+                written["weighted_quote"](balances, weights, fee),
+            ),
+            (
+                StableSwap("v", 0, (A, B, C), balances, rates, amplification, fee),
+                written["stable_swap_quote"](balances, rates, amplification, fee),
+            ),
+            (
+                OrderBook(
+                    "v",
+                    0,
+                    (A, B),
+                    tuple(Offer(*offer) for offer in asks),
+                    tuple(Offer(*offer) for offer in bids),
+                ),
+                written["order_book_quote"](asks, bids),
+            ),
+        ]
+        for venue, told in cases:
+            coded = quote_of(venue)
+            assert tuple(map(tuple, told)) == (coded.bids, coded.asks, coded.depth)
+            name = type(venue).__name__
+            shown[name] = shown.get(name, 0) + bool(coded.bids)
+    assert min(shown.values()) > 100
 
 
 def test_vectors() -> None:

@@ -13,10 +13,15 @@ from walras.protocol.records import (
     Awarded,
     BidReceived,
     Closed,
+    FleetChanged,
+    FleetUpdate,
+    Observations,
+    Observed,
     Opened,
     Sealed,
     Settled,
     SolverKey,
+    VenuesWatched,
     Voided,
 )
 from walras.sdk.signing import sign_record
@@ -123,6 +128,12 @@ def test_the_blobs_that_an_entry_names() -> None:
     key = SIGNER.public_key
     named = {
         Sealed(1, a, 5, 6, (SolverKey("s", key),)): (a,),
+        Sealed(1, a, 5, 6, (SolverKey("s", key),), b, c): (a, b),
+        Observed(1, 5, a, b, (c,)): (a,),
+        Observations("d", key, 7, a): (a,),
+        FleetUpdate("d", key, 1, (a,)): (),
+        FleetChanged(1, 5, left=(a,)): (),
+        VenuesWatched(5, released=("v",)): (),
         BidReceived(1, a, key, 5): (a,),
         Awarded(1, a): (a,),
         Settled(1, a, b, c): (a, b, c),

@@ -9,6 +9,7 @@ from support.audit.log_copy import read_leaf, signed_log
 from support.audit.scenario import BROKEN, DOMAIN, W, owner, recorded, signer
 
 from walras.audit.keys import Signer
+from walras.audit.merkle import Tree
 from walras.audit.note import NoteKey
 from walras.audit.replay import Replay
 from walras.audit.verifier import replay, verify_entries
@@ -37,6 +38,8 @@ def test_the_honest_log_is_audited_to_the_last_number() -> None:
             "awarded": 4,
             "settled": 4,
             "voided": 2,
+            "fleet": 2,
+            "observed": 3,
         }
     )
     assert counts.intents == Counter(filled=5, cancelled=5, expired=2, open=1)
@@ -63,12 +66,14 @@ def test_the_rejections_are_those_that_the_bids_ask_for() -> None:
 def test_replayed_balances_add_up() -> None:
     """What was deposited less what was withdrawn is with owners, the buffer and the venues."""
     made = recorded()
-    machine = Replay(made.key.public_key, made.log.blob)
+    tree = Tree()
+    machine = Replay(made.key.public_key, made.log.blob, tree.root)
     moved: Counter[str] = Counter()
     for leaf in made.log.leaves:
         before = dict(machine.state.venues.items())
         total = _held(machine)
         machine.apply(leaf)
+        tree.append(leaf)
         if before != machine.state.venues or total != _held(machine):
             moved[type(read_leaf(leaf)).__name__] += 1
         if type(read_leaf(leaf)).__name__ == "Settled":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ledgers import ENGINE, OPERATOR
+from support.ledgers import ENGINE, OPERATOR, VRF
 from support.market import DOMAIN, ETH, deposit, market_update, signer
 
 from walras.app import sequencer as module
@@ -94,7 +94,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def begin(tx: Transaction) -> None:
-    genesis = Genesis(DOMAIN, ENGINE, (OPERATOR,))
+    genesis = Genesis(DOMAIN, ENGINE, (OPERATOR,), VRF.public_key)
     tx.state.begin(genesis)
     tx.record(genesis)
     update = market_update(OPERATOR)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.ledgers import (
     OPERATOR,
+    VRF,
     copied,
     crossed,
     fund,
@@ -80,7 +81,7 @@ def test_genesis_comes_first_and_once(state: State) -> None:
         lambda s: s.submit(bytes(32), sell(ANN), 0),
     ):
         assert refused(empty, act) is Reason.RECORD_OUT_OF_ORDER
-    empty.begin(Genesis(DOMAIN, ANN, ()))
+    empty.begin(Genesis(DOMAIN, ANN, (), VRF.public_key))
     assert empty.take_changes() == Changes(genesis=True)
 
 

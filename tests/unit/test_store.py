@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from support.ledgers import (
     OPERATOR,
+    VRF,
     copied,
     crossed,
     fund,
@@ -95,7 +96,7 @@ async def test_a_life(store: Store) -> None:
     """Commit after commit, the store holds the state: with deletions, closures and huge amounts."""
     writer = Writer(store)
     state = writer.state
-    state.begin(Genesis(DOMAIN, ANN.public_key, (OPERATOR, BOB.public_key)))
+    state.begin(Genesis(DOMAIN, ANN.public_key, (OPERATOR, BOB.public_key), VRF.public_key))
     state.set_rules(RulesSet(Rules(reward_cap=(1 << 62) - 1)))
     commit = writer.new()
     commit.leaves += [b"genesis", b"rules"]

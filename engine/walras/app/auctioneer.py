@@ -11,7 +11,7 @@ crash after it leaves a settled one. There is nothing in between.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,16 +21,21 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from walras.api.v1 import solver_service_pb2
+from walras.app.collecting import Collected, Collection
 from walras.app.report import AuctionReport, solver_reports
+from walras.app.sealing import Sending, copies, log_news, observe, send_out, work_us
 from walras.app.sequencer import Command, Sequencer, Transaction
-from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
-from walras.core.errors import InvalidInput, Reason, SolverFault
+from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, SealedBatch
+from walras.audit.vrf import VrfKey
+from walras.balance.events import Change, Rule
+from walras.balance.pace import Pace
+from walras.balance.rules import FleetRules
+from walras.core.errors import InvalidInput, Reason
 from walras.fleet.nodes import Node
 from walras.fleet.registry import Fleet
+from walras.protocol.fleet import LoadProbe
 from walras.protocol.problem import Rules
-from walras.protocol.records import Awarded, Opened, RulesSet, Settled, SolverKey, Voided
-from walras.protocol.trade import encode_intent, encode_problem
+from walras.protocol.records import Awarded, Opened, RulesSet, Settled, Voided
 from walras.protocol.values import encode_balances, encode_rules, encode_venues
 from walras.store.commit import AuctionRow, Outcome, RequestKey
 
@@ -74,12 +79,14 @@ class Auctioneer:
         clock: milliseconds since the epoch.
         interval_ms: a batch gathers intents at least this long.
         solve_ms: solvers have this long.
-        rules: from the next batch on.
+        rules, fleet_rules: from the next batch on.
+        vrf: seeds who is asked.
         next_id: the next auction's.
 
     Attributes:
         sealed: the batch that is sealed and has no end in the log yet, so as of the last command
             that ran: a cancellation right behind the sealing must know of it.
+        canaries: ids of intents that were planted to see who finds them.
         on_auction: called with the report of each batch that was settled.
     """
 
@@ -92,6 +99,8 @@ class Auctioneer:
         interval_ms: int,
         solve_ms: int,
         rules: Rules,
+        fleet_rules: FleetRules,
+        vrf: VrfKey,
         next_id: int,
     ) -> None:
         self._sequencer = sequencer
@@ -100,6 +109,9 @@ class Auctioneer:
         self._interval_ms = interval_ms
         self._solve_ms = solve_ms
         self._rules = rules
+        self._fleet_rules = fleet_rules
+        self._vrf = vrf
+        self._claims: list[Change] = []
         self._next_id = next_id
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
         self._between = asyncio.Lock()
@@ -107,7 +119,29 @@ class Auctioneer:
         # The log's size if nobody but the auctioneer logged anything since the last sealing.
         self._quiet_size = 0
         self.sealed: SealedBatch | None = None
+        self.canaries: set[bytes] = set()
         self.on_auction: list[Callable[[AuctionReport], None]] = []
+
+    @property
+    def interval_ms(self) -> int:
+        """A batch gathers intents at least this long."""
+        return self._interval_ms
+
+    @property
+    def idle(self) -> asyncio.Lock:
+        """Held while a batch is out for bids; whoever holds it keeps the next one in."""
+        return self._between
+
+    def set_pace(self, pace: Pace, causes: Sequence[Change]) -> None:
+        """Go on at another pace from the next batch on; the causes are logged then."""
+        self._interval_ms = pace.interval_ms
+        self._rules = replace(self._rules, collar_bps=pace.collar_bps)
+        self._fleet_rules = replace(self._fleet_rules, fan_out=pace.fan_out)
+        self._claims += causes
+
+    def quietly(self, entries: int) -> None:
+        """So many entries were logged that are no reason to auction an idle book."""
+        self._quiet_size += entries
 
     async def serve(self) -> None:
         """Run batches until cancelled."""
@@ -160,6 +194,13 @@ class Auctioneer:
                 record = RulesSet(self._rules)
                 tx.record(record)
                 tx.state.set_rules(record)
+            fleet, claims = tx.state.fleet, self._claims
+            news = self._fleet_rules if fleet.rules != self._fleet_rules else None
+            if news or claims:
+                claims = claims or [Change(Rule.CONFIGURED, why="configuration")]
+                tx.record(fleet.change(tx.now_ms, rules=news, claims=claims))
+                tx.state.changes.fleet = True
+                self._claims = []
             opened = Opened(
                 self._next_id,
                 sha256(encode_rules(tx.state.rules)).digest(),
@@ -167,6 +208,7 @@ class Auctioneer:
                 tx.now_ms + self._interval_ms,
             )
             tx.record(opened)
+            tx.state.tell_time(tx.now_ms)
             report = AuctionReport(opened.auction_id, "open", opened.opened_ms)
             tx.auction(opened.auction_id, AuctionRow("open", report.to_json()))
             self._quiet_size += tx.tree.size - before
@@ -184,22 +226,28 @@ class Auctioneer:
             await asyncio.sleep(min(wait, self._interval_ms) / 1000)
         watch = Stopwatch()
         faults = self._fleet.faults()
+        probes: list[LoadProbe] = []
+        if self._fleet_rules.policy == "prequal":
+            size = self._fleet_rules.probe_pool_size
+            probes = await self._fleet.loads(size, self._clock() * 1_000)
         async with self._between:
-            nodes = self._fleet.ready()
+            nodes = {node.public_key: node for node in self._fleet.ready()}
             with watch.phase("seal"):
-                outcome = await self._sequencer.run(lambda tx: self._seal(tx, batch, nodes))
+                outcome = await self._sequencer.run(lambda tx: self._seal(tx, batch, nodes, probes))
             if outcome.value is None:
                 return None
-            assert isinstance(outcome.value, SealedBatch)
-            sealed = outcome.value
-            bids = await self._collect(sealed, nodes, faults, watch)
+            assert isinstance(outcome.value, Sending)
+            sending = outcome.value
+            sealed = sending.sealed
+            collected = await self._collect(sending, nodes, watch)
+            collected.faults = faults | collected.faults
             with watch.phase("select"):
-                closed = sealed.close(bid for bid, _ in bids)
+                closed = sealed.close(bid for bid, _ in collected.bids)
                 closing = self._sequencer.seal(closed.record())
                 awarded = await self._start(closed.award, sha256(closing).digest())
             with watch.phase("settle"):
                 report = await self._commit(
-                    batch, closed, [data for _, data in bids], closing, awarded, faults, watch
+                    batch, sending, collected, closed, closing, awarded, watch
                 )
         for listener in self.on_auction:
             listener(report)
@@ -238,31 +286,48 @@ class Auctioneer:
             self._waiting[signer] -= 1
             self._waiting += Counter()  # drops the zeroes
 
-    def _seal(self, tx: Transaction, batch: OpenBatch, nodes: Sequence[Node]) -> SealedBatch | None:
+    def _seal(
+        self,
+        tx: Transaction,
+        batch: OpenBatch,
+        nodes: Mapping[bytes, Node],
+        probes: Sequence[LoadProbe],
+    ) -> Sending | None:
         if tx.now_ms < batch.opened.seal_after_ms:
             return None  # the clock was set back while the batch waited
         problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
         if not problem.intents and not tx.state.has_expired(tx.now_ms):
             return None
-        body = encode_problem(problem)
-        digest = tx.blob(body)
-        deadline = tx.now_ms + self._solve_ms
-        asked = [SolverKey(node.name, node.public_key) for node in nodes if problem.intents]
-        sealed = batch.seal(problem, digest, asked, deadline)
-        tx.record(sealed.record())
+        log_news(tx, nodes.values(), self._fleet)
+        watched = tx.state.prepare(tx.now_ms)
+        if watched is not None:
+            tx.record(watched)
+        problem = replace(problem, venues=tx.state.open_venues())
+        canaries = self.canaries & problem.intents.keys()
+        sending = send_out(
+            tx,
+            batch,
+            problem,
+            tx.now_ms + self._solve_ms,
+            {key: self._fleet.in_flight[key] for key in nodes},
+            probes,
+            self._vrf,
+            sorted(canaries),
+        )
+        tx.record(sending.sealed.record())
         self._quiet_size = tx.tree.size
         tx.state.expire(tx.now_ms)
         report = AuctionReport(
-            sealed.auction_id,
+            sending.sealed.auction_id,
             "sealed",
             batch.opened.opened_ms,
             problem.sealed_ms,
-            digest.hex(),
+            sending.sealed.digest.hex(),
             intents=len(problem.intents),
         )
-        tx.auction(sealed.auction_id, AuctionRow("sealed", report.to_json()))
-        self.sealed = sealed
-        return sealed
+        tx.auction(report.auction_id, AuctionRow("sealed", report.to_json()))
+        self.sealed = sending.sealed
+        return sending
 
     async def void(self, report: AuctionReport, reason: Reason) -> None:
         """End a batch that was left open or, by an earlier run, sealed."""
@@ -282,56 +347,36 @@ class Auctioneer:
         return loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
 
     async def _collect(
-        self,
-        sealed: SealedBatch,
-        nodes: Sequence[Node],
-        faults: dict[str, SolverFault],
-        watch: Stopwatch,
-    ) -> list[tuple[ReceivedBid, bytes]]:
-        """What all nodes answer until the deadline, checked and scored, with the bytes as they
-        came.
-        """
-        if not sealed.solvers:
-            return []
-        request = solver_service_pb2.SolveRequest(
-            problem=encode_problem(sealed.problem),
-            intents=[encode_intent(entry.intent) for entry in sealed.problem.intents.values()],
-            budget_ms=max(1, sealed.deadline_ms - self._clock()),
+        self, sending: Sending, nodes: Mapping[bytes, Node], watch: Stopwatch
+    ) -> Collected:
+        """What the nodes answer until the deadline, checked and scored."""
+        sealed = sending.sealed
+        if sealed.plan is None:
+            return Collected()
+        checkpoint = self._sequencer.checkpoint
+        assert checkpoint is not None
+        collection = Collection(
+            sealed,
+            sending.bodies,
+            nodes,
+            self._fleet.in_flight,
+            checkpoint.note,
+            self._clock,
+            lambda data, key, now: self._start(sealed.evaluate, data, key, now),
         )
-        # Reading and checking are apart: a dear check must not keep a bid waiting past the
-        # deadline.
-        checks: list[asyncio.Future[ReceivedBid]] = []
-        envelopes: list[bytes] = []
-
-        async def ask(node: Node) -> None:
-            left_ms = min(sealed.deadline_ms - self._clock(), self._solve_ms)
-            seconds = max(0.001, left_ms / 1000)  # at most that, though the clock was set back
-            try:
-                async for data in node.solve(request, seconds, sealed.problem.rules.max_bids):
-                    now = self._clock()
-                    if now > sealed.deadline_ms:
-                        raise SolverFault(Reason.NODE_TIMEOUT, f"{node.name} answers late")
-                    envelopes.append(data)
-                    checks.append(self._start(sealed.evaluate, data, node.public_key, now))
-            except SolverFault as fault:
-                log.warning("solver fault", node=node.name, reason=fault.reason, why=str(fault))
-                faults[node.name] = fault
-
         with watch.phase("solve"):
-            async with asyncio.TaskGroup() as group:
-                for node in nodes:
-                    group.create_task(ask(node))
+            await collection.run()
         with watch.phase("check"):
-            return list(zip(await asyncio.gather(*checks), envelopes, strict=True))
+            return await collection.finish()
 
     async def _commit(
         self,
         batch: OpenBatch,
+        sending: Sending,
+        collected: Collected,
         closed: ClosedBatch,
-        envelopes: Sequence[bytes],
         closing: bytes,
         awarded: AwardedBatch,
-        faults: dict[str, SolverFault],
         watch: Stopwatch,
     ) -> AuctionReport:
         sealed = closed.sealed
@@ -346,11 +391,13 @@ class Auctioneer:
                 rejection = bid.rejected(number)
                 if rejection is not None:
                     tx.record(rejection)
-            for data in envelopes:
+            for _, data in collected.bids:
                 tx.blob(data)
             tx.append(closing)
             bundle = tx.blob(tx.seal(awarded.bundle()))
             tx.record(Awarded(number, bundle))
+            if sealed.plan is not None:
+                observe(tx, sending, collected.calls, closed, awarded)
             balances = tx.blob(encode_balances(touched.balances))
             venues = tx.blob(encode_venues(touched.venues))
             tx.record(Settled(number, bundle, balances, venues))
@@ -369,7 +416,9 @@ class Auctioneer:
                 rejected=sum(bid.rejected(number) is not None for bid in closed.bids),
                 winners=len(awarded.award.winners),
                 score=awarded.award.score,
-                solvers=solver_reports(sealed, closed, awarded, faults),
+                work_us=work_us(sending, collected.calls),
+                copies=copies(sending),
+                solvers=solver_reports(sealed, closed, awarded, collected.faults),
                 seconds=watch.seconds,
             )
             tx.auction(number, AuctionRow("settled", report.to_json()))

@@ -10,20 +10,28 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from walras.app.auctioneer import Auctioneer
-from walras.app.config import Config
+from walras.app.canaries import Canaries
+from walras.app.config import Config, RayConfig
+from walras.app.flow import Flow
+from walras.app.planning import Planner
+from walras.app.probing import Probing, own_prober
 from walras.app.report import AuctionReport
+from walras.app.resizing import ClusterNodes, LocalNodes, Sized
 from walras.app.sequencer import Sequencer, Transaction
-from walras.audit.keys import Signer
+from walras.audit.keys import Signer, public_key
 from walras.audit.note import NoteKey, format_vkey, open_checkpoint
-from walras.core.errors import InvalidInput, Reason, WalrasError
+from walras.audit.vrf import VrfKey
+from walras.balance.events import Change, Rule
+from walras.core.errors import InvalidInput, Reason, SolverFault, WalrasError
+from walras.fleet.ray.nodes import RayNodes
 from walras.fleet.registry import Fleet
 from walras.protocol.records import Genesis, RulesSet
-from walras.sdk.keys import read_or_write_key
+from walras.sdk.keys import read_or_write_key, read_or_write_seed
 from walras.store.database import Store, lock_folder, open_store
 from walras.store.load import load
 
@@ -43,6 +51,9 @@ class Engine:
         sequencer: the single writer.
         fleet: the solver nodes.
         auctioneer: runs the batches.
+        probing: takes observations of probers into the log.
+        planner: what the fleet can take, and how large it should be.
+        flow: how concentrated the order flow is.
         operator: the key made for the operator in the data folder; None where others were
             configured.
         verifier_key: of the log, as a C2SP note key.
@@ -53,6 +64,9 @@ class Engine:
     sequencer: Sequencer
     fleet: Fleet
     auctioneer: Auctioneer
+    probing: Probing
+    planner: Planner
+    flow: Flow
     operator: Signer | None
     verifier_key: str
 
@@ -73,12 +87,13 @@ async def run_engine(
     folder_lock = lock_folder(config.data)
     try:
         signer = read_or_write_key(config.engine_key or config.data / "engine.key")
+        vrf = VrfKey.from_seed(read_or_write_seed(config.data / "vrf.key"))
         operator = None
         if not config.operators:
             operator = read_or_write_key(config.operator_key or config.data / "operator.key")
         store = await open_store(config.data)
         try:
-            async with _run(config, clock, store, signer, operator) as engine:
+            async with _run(config, clock, store, signer, vrf, operator) as engine:
                 yield engine
         finally:
             await store.close()
@@ -92,12 +107,15 @@ async def _run(
     clock: Callable[[], int],
     store: Store,
     signer: Signer,
+    vrf: VrfKey,
     operator: Signer | None,
 ) -> AsyncIterator[Engine]:
     loaded = await load(store)
     sequencer = Sequencer(loaded.state, loaded.tree, loaded.checkpoint, store, signer, clock)
     fleet = Fleet(config.nodes())
     last = AuctionReport.from_json(loaded.auction.summary) if loaded.auction else None
+    prober_seed = read_or_write_seed(config.data / "prober.key")
+    probers = tuple(sorted({*config.fleet.probers, public_key(prober_seed)}))
     auctioneer = Auctioneer(
         sequencer,
         fleet,
@@ -105,18 +123,32 @@ async def _run(
         interval_ms=config.interval_ms,
         solve_ms=config.solve_ms,
         rules=config.rules.value(),
+        fleet_rules=replace(config.fleet, probers=probers),
+        vrf=vrf,
         next_id=last.auction_id + 1 if last else 1,
     )
     operators = tuple(bytes.fromhex(key) for key in config.operators)
     if operator is not None:
         operators = (operator.public_key,)
-    genesis = Genesis(config.domain, signer.public_key, operators)
+    genesis = Genesis(config.domain, signer.public_key, operators, vrf.public_key)
+    flow = Flow(sequencer.state.fleet)
+    auctioneer.on_auction.append(flow.add)
+    probing = Probing(sequencer, auctioneer.quietly)
+    ray = None
+    if config.ray is not None:
+        ray = RayNodes(config.ray.deployment(config.data / "solvers"), config.ray.group)
+    sized = _sized(config, fleet, auctioneer, ray)
+    planner = Planner(sequencer.state, auctioneer, config, clock, sized)
+    auctioneer.on_auction.append(planner.add)
     engine = Engine(
         config,
         store,
         sequencer,
         fleet,
         auctioneer,
+        probing,
+        planner,
+        flow,
         operator,
         format_vkey(NoteKey(config.domain, signer.public_key)),
     )
@@ -129,6 +161,22 @@ async def _run(
                 await auctioneer.void(last, Reason.BATCH_INTERRUPTED)
             tasks.append(group.create_task(fleet.serve()))
             tasks.append(group.create_task(_forget(store, clock)))
+            tasks.append(group.create_task(planner.serve()))
+            prober = own_prober(prober_seed, sequencer, fleet, probing)
+            tasks.append(group.create_task(prober.serve()))
+            if ray is not None and config.ray is not None:
+                tasks.append(group.create_task(_keep(ray, config.ray, fleet)))
+            if config.canaries is not None and operator is not None:
+                canaries = Canaries(
+                    sequencer,
+                    auctioneer,
+                    operator,
+                    read_or_write_seed(config.data / "canaries.key"),
+                    every=config.canaries.every,
+                    value=config.canaries.value,
+                    interval_ms=config.interval_ms,
+                )
+                tasks.append(group.create_task(canaries.serve()))
             yield engine
         finally:
             for task in reversed(tasks):
@@ -145,7 +193,7 @@ async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None
     """
     present = sequencer.state.genesis
     if present is not None:
-        for name in ("domain", "engine", "operators"):
+        for name in ("domain", "engine", "operators", "vrf_key"):
             if getattr(present, name) != getattr(genesis, name):
                 raise InvalidInput(
                     Reason.CONFIG_INVALID,
@@ -171,6 +219,32 @@ async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None
         tx.record(rules)
 
     await sequencer.run(command)
+
+
+def _sized(
+    config: Config, fleet: Fleet, auctioneer: Auctioneer, ray: RayNodes | None
+) -> Sized | None:
+    """The nodes whose number follows the load."""
+    if config.scale is None:
+        return None
+    if ray is not None and config.ray is not None and config.scale.solver == config.ray.name:
+        regions = tuple(config.ray.regions) or ("",)
+        return ClusterNodes(ray, regions, config.ray.nodes, config.ray.slots)
+    spec = next(spec for spec in fleet.specs if spec.name == config.scale.solver)
+    return LocalNodes(fleet, auctioneer, spec, config.data / "solvers")
+
+
+async def _keep(ray: RayNodes, config: RayConfig, fleet: Fleet) -> None:
+    """Keep the fleet in step with the cluster, until cancelled; the nodes stay there."""
+    sized = ClusterNodes(ray, tuple(config.regions) or ("",), config.nodes, config.slots)
+    try:
+        try:
+            await sized.resize(config.nodes, Change(Rule.CONFIGURED))
+        except SolverFault as fault:
+            log.warning("ray is away", why=str(fault))  # the target is kept
+        await ray.keep(fleet)
+    finally:
+        await ray.close()
 
 
 async def _forget(store: Store, clock: Callable[[], int]) -> None:

@@ -1,6 +1,7 @@
 """What people are told of an auction."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -15,6 +16,7 @@ class SolverReport:
 
     Attributes:
         name, public_key: of the node, the key in hexadecimal.
+        asked: parts of the batch that it was asked for.
         bids, rejected, winners: how many.
         score: of its winning bids.
         reward: in score units.
@@ -23,6 +25,7 @@ class SolverReport:
 
     name: str
     public_key: str
+    asked: int = 0
     bids: int = 0
     rejected: int = 0
     winners: int = 0
@@ -34,7 +37,8 @@ class SolverReport:
 @dataclass(frozen=True, slots=True)
 class AuctionReport:
     """One auction. Digests are hexadecimal, empty where there is nothing yet; `seconds` is by
-    phase.
+    phase; `copies` is how many nodes each part went to at most, `work_us` what solving one copy
+    took those nodes that end by themselves, 0 where none did.
     """
 
     auction_id: int
@@ -50,6 +54,8 @@ class AuctionReport:
     winners: int = 0
     score: int = 0
     void_reason: str = ""
+    work_us: int = 0
+    copies: int = 0
     solvers: tuple[SolverReport, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -71,10 +77,14 @@ def solver_reports(
     awarded: AwardedBatch,
     faults: Mapping[str, SolverFault],
 ) -> tuple[SolverReport, ...]:
-    """How every asked node did, and every one that could not be asked."""
+    """How every node did that was asked or stood by, and every one that could not be asked."""
     failed = {name: f"{fault.reason}: {fault.message}" for name, fault in faults.items()}
     rewards = {reward.solver: reward.amount for reward in awarded.award.rewards}
     reports = []
+    asked: Counter[bytes] = Counter()
+    if sealed.plan is not None:
+        for part in sealed.plan.parts:
+            asked.update(sealed.plan.nodes[node].public_key for node in part.nodes[: part.asked])
     for key, name in sealed.solvers.items():
         own = [bid for bid in closed.bids if bid.solver == key]
         won = [bid for bid in awarded.award.winners if bid.bid.solver == key]
@@ -82,6 +92,7 @@ def solver_reports(
             SolverReport(
                 name=name,
                 public_key=key.hex(),
+                asked=asked[key],
                 bids=len(own),
                 rejected=sum(not isinstance(bid.outcome, ScoredBid) for bid in own),
                 winners=len(won),

@@ -5,17 +5,19 @@
 The engine walks through them as it runs an auction, and an auditor as it replays one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from walras.auction.award import Award, award
 from walras.auction.candidates import ScoredBid
+from walras.auction.dispatch import asked
 from walras.auction.validity import score_bid
 from walras.audit import envelope
 from walras.core.bids import Bundle, Winner
 from walras.core.errors import BidRejected, Reason, WalrasError
 from walras.market.kinds import AnyVenue
+from walras.protocol.fleet import Dispatch, encode_dispatch
 from walras.protocol.problem import Problem
 from walras.protocol.records import (
     BidReceived,
@@ -73,24 +75,59 @@ class OpenBatch:
     opened: Opened
 
     def seal(
-        self, problem: Problem, digest: bytes, solvers: Iterable[SolverKey], deadline_ms: int
+        self,
+        problem: Problem,
+        digest: bytes,
+        parts: Sequence[Problem],
+        plan: Dispatch | None,
+        names: Mapping[bytes, str],
+        deadline_ms: int,
+        canaries_digest: bytes,
     ) -> "SealedBatch":
-        """Freeze it; `digest` is the SHA-256 of the problem's bytes."""
-        keys = {solver.public_key: solver.name for solver in solvers}
-        return SealedBatch(self.opened.auction_id, problem, digest, keys, deadline_ms)
+        """Freeze it.
+
+        Args:
+            problem: all of it.
+            digest: SHA-256 of its bytes.
+            parts: that it splits into.
+            plan: who is asked for which part; None where nobody is.
+            names: of the nodes, by key.
+            deadline_ms: bids count until then.
+            canaries_digest: SHA-256(salt ‖ ids of the canary intents).
+        """
+        return SealedBatch(
+            self.opened.auction_id,
+            problem,
+            digest,
+            tuple(parts),
+            plan,
+            {} if plan is None else {a.part_digest: i for i, a in enumerate(plan.parts)},
+            {} if plan is None else {key: names[key] for key in sorted(asked(plan))},
+            deadline_ms,
+            canaries_digest,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """A frozen problem that is out for bids; `solvers` maps the key of who was asked to
-    its name.
+    """A frozen problem that is out for bids.
+
+    Attributes:
+        parts: that the problem splits into, each a problem that may be bid for.
+        plan: who was asked for which; None where nobody was.
+        places: SHA-256 of a part's bytes → its place among the parts.
+        solvers: key of who was asked or stands by → its name.
     """
 
     auction_id: int
     problem: Problem
     digest: bytes
+    parts: tuple[Problem, ...]
+    plan: Dispatch | None
+    places: Mapping[bytes, int]
     solvers: Mapping[bytes, str]
     deadline_ms: int
+    canaries_digest: bytes
 
     def record(self) -> Sealed:
         """The record that it was sealed."""
@@ -100,6 +137,8 @@ class SealedBatch:
             self.problem.sealed_ms,
             self.deadline_ms,
             tuple(SolverKey(name, key) for key, name in sorted(self.solvers.items())),
+            b"" if self.plan is None else sha256(encode_dispatch(self.plan)).digest(),
+            self.canaries_digest,
         )
 
     def evaluate(self, data: bytes, solver: bytes, received_ms: int) -> ReceivedBid:
@@ -136,7 +175,18 @@ class SealedBatch:
                 expected=solver.hex(),
             )
         bid_id = envelope.record_id(kind, signed.body)
-        return score_bid(self.problem, self.digest, bid, bid_id=bid_id, bid_digest=digest)
+        # A bid that names no part of this batch is compared with the first, and fails there.
+        place = self.places.get(bid.problem_digest, 0)
+        assert self.plan is not None
+        assignment = self.plan.parts[place]
+        if bid.problem_digest == assignment.part_digest and not any(
+            self.plan.nodes[node].public_key == solver for node in assignment.nodes
+        ):
+            raise BidRejected(
+                Reason.PART_WRONG, "the solver was not asked for this part", part=place
+            )
+        part, part_digest = self.parts[place], assignment.part_digest
+        return score_bid(part, part_digest, bid, bid_id=bid_id, bid_digest=digest)
 
     def close(self, bids: Iterable[ReceivedBid]) -> "ClosedBatch":
         """End the bidding. Repeated bids, and those above a solver's number, are rejected here."""

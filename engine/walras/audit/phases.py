@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from walras.auction.batch import AwardedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
 from walras.core.errors import AuditFailure, Reason
 from walras.protocol.codec import Signed
 from walras.protocol.records import (
@@ -12,10 +12,12 @@ from walras.protocol.records import (
     BidRejectedRecord,
     Closed,
     MarketUpdate,
+    Observed,
     Opened,
     RulesSet,
     Sealed,
     Settled,
+    VenuesWatched,
     Voided,
     Withdrawal,
 )
@@ -34,20 +36,32 @@ class Bidding:
 class Decided:
     """A batch whose award was logged and is not settled yet."""
 
+    closed: ClosedBatch
     batch: AwardedBatch
     bundle_digest: bytes
+    observed: bool = False
 
 
-Phase = OpenBatch | Bidding | AwardedBatch | Decided | None
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A batch that was closed; its award is known and not logged yet."""
+
+    closed: ClosedBatch
+    batch: AwardedBatch
+
+
+Phase = OpenBatch | Bidding | Selected | Decided | None
 
 _NEEDED: Mapping[type, tuple[type, ...]] = {
     RulesSet: (type(None),),
     Opened: (type(None),),
+    VenuesWatched: (OpenBatch,),
     Sealed: (OpenBatch,),
     BidReceived: (Bidding,),
     BidRejectedRecord: (Bidding,),
     Closed: (Bidding,),
-    Awarded: (AwardedBatch,),
+    Awarded: (Selected,),
+    Observed: (Decided,),
     Settled: (Decided,),
     Voided: (OpenBatch, Bidding),
 }
@@ -69,7 +83,7 @@ def check_order(record: Signed, phase: Phase, auction_id: int) -> None:
             f"a {type(record).__name__} record cannot stand here: the batch is"
             f" {type(phase).__name__ if phase else 'not open'}",
         )
-    if isinstance(record, _BETWEEN_BATCHES) and isinstance(phase, Bidding | AwardedBatch | Decided):
+    if isinstance(record, _BETWEEN_BATCHES) and isinstance(phase, Bidding | Selected | Decided):
         raise AuditFailure(
             Reason.RECORD_OUT_OF_ORDER,
             f"a {type(record).__name__} record cannot stand between a batch's sealing and end",

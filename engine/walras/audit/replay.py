@@ -7,18 +7,25 @@ first claim that does not follow from what stands before it is found, and named.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch
-from walras.audit import envelope
-from walras.audit.phases import Bidding, Decided, Phase, check_order
+from walras.auction.batch import ClosedBatch, OpenBatch
+from walras.auction.dispatch import asked, asked_at_once, dispatch, vrf_input
+from walras.auction.observed import canaries_digest, canaries_found, promises
+from walras.auction.parts import split
+from walras.audit import envelope, vrf
+from walras.audit.phases import Bidding, Decided, Phase, Selected, check_order
+from walras.audit.probes import check_observations
 from walras.core.bids import Bundle
-from walras.core.errors import AuditFailure, Reason, WalrasError
+from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
 from walras.core.intents import Intent
 from walras.ledger.book import IntentState
+from walras.ledger.fleet import batch_events
 from walras.ledger.state import State
 from walras.protocol.codec import Signed, decode
+from walras.protocol.fleet import Dispatch, decode_calls, decode_dispatch
+from walras.protocol.problem import Problem
 from walras.protocol.records import (
     KIND_OF_TYPE,
     Awarded,
@@ -27,13 +34,18 @@ from walras.protocol.records import (
     Cancel,
     Closed,
     Deposit,
+    FleetChanged,
+    FleetUpdate,
     Genesis,
     Kind,
     MarketUpdate,
+    Observations,
+    Observed,
     Opened,
     RulesSet,
     Sealed,
     Settled,
+    VenuesWatched,
     Voided,
     Withdrawal,
     signer_of,
@@ -42,6 +54,9 @@ from walras.protocol.trade import decode_bundle, encode_problem
 from walras.protocol.values import encode_balances, encode_rules, encode_venues
 
 MAX_BUNDLE_BYTES = 1 << 30
+
+_BLOBS = frozenset({Kind.BID, Kind.BUNDLE, Kind.CHALLENGE, Kind.ECHO})
+"""Signed, but no records of the log."""
 
 
 @dataclass(slots=True)
@@ -55,6 +70,9 @@ class Counts:
         voided: auctions without an award.
         bids, rejected, winners, fills: in all auctions.
         score: sum of all awards.
+        asked: calls that dispatches asked for.
+        passed_over: node's name → sealings at which a quorum had seen it alive and the engine
+            said that it was not connected.
         unproven: awards whose optimality was not proven within the effort that the rules allow.
     """
 
@@ -67,6 +85,8 @@ class Counts:
     winners: int = 0
     fills: int = 0
     score: int = 0
+    asked: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
     unproven: int = 0
 
 
@@ -76,16 +96,24 @@ class Replay:
     Args:
         engine: the key that the checkpoint is signed by.
         blob: gives the bytes of a SHA-256, or raises AuditFailure BLOB_MISSING.
+        root_at: the root of the log's first n entries.
     """
 
-    def __init__(self, engine: bytes, blob: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        engine: bytes,
+        blob: Callable[[bytes], bytes],
+        root_at: Callable[[int], bytes],
+    ) -> None:
         self.state = State()
         self.counts = Counts()
         self._engine = engine
         self._read_blob = blob
+        self._root_at = root_at
         self._index = 0
         self._phase: Phase = None
         self._auction_id = 0
+        self._watched: VenuesWatched | None = None
         # A cancelled intent may still be filled by a batch that held it, hence the last state
         # counts.
         self._ended: dict[bytes, IntentState] = {}
@@ -115,9 +143,7 @@ class Replay:
                 for a balance below zero.
         """
         phase = self._phase
-        if isinstance(phase, AwardedBatch | Decided) or (
-            isinstance(phase, Bidding) and phase.received
-        ):
+        if isinstance(phase, Selected | Decided) or (isinstance(phase, Bidding) and phase.received):
             raise AuditFailure(
                 Reason.LOG_INCOMPLETE,
                 f"the log ends within the settlement of auction {self._auction_id}",
@@ -141,7 +167,7 @@ class Replay:
     def _apply(self, leaf: bytes) -> None:
         signed = envelope.decode(leaf)
         kind = KIND_OF_TYPE.get(signed.payload_type)
-        if kind is None or kind in {Kind.BID, Kind.BUNDLE}:
+        if kind is None or kind in _BLOBS:
             raise AuditFailure(
                 Reason.PAYLOAD_TYPE_WRONG, f"{signed.payload_type} is not a log record"
             )
@@ -193,6 +219,16 @@ class Replay:
                 self._close(record, leaf)
             case Awarded():
                 self._award(record)
+            case Observed():
+                self._observe(record)
+            case FleetChanged():
+                self.state.change_fleet(record)
+            case FleetUpdate():
+                self.state.update_fleet(record)
+            case Observations():
+                self._probes(record)
+            case VenuesWatched():
+                self._watch(record)
             case Settled():
                 self._settle(record)
             case Voided():
@@ -215,13 +251,30 @@ class Replay:
             raise AuditFailure(
                 Reason.PROBLEM_MISMATCH, "the batch opens under rules that are not in force"
             )
+        self.state.tell_time(record.opened_ms)
         self._auction_id = record.auction_id
         self._phase = OpenBatch(record)
+
+    def _watch(self, record: VenuesWatched) -> None:
+        if self._watched is not None:
+            raise AuditFailure(Reason.VENUES_MISMATCH, "the venues were watched twice for a batch")
+        self._watched = record
 
     def _seal(self, record: Sealed) -> None:
         assert isinstance(self._phase, OpenBatch)
         if record.sealed_ms < self._phase.opened.seal_after_ms:
             raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "the batch was sealed before its time")
+        watched, self._watched = self._watched, None
+        if self.state.prepare(record.sealed_ms) != watched:
+            raise AuditFailure(
+                Reason.VENUES_MISMATCH,
+                "the venues taken out of the problem are not those that the watch takes out",
+            )
+        if self.state.fleet.pending:
+            raise AuditFailure(
+                Reason.FLEET_MISMATCH,
+                "the batch was sealed before the fleet's next version was logged",
+            )
         problem = self.state.problem(record.auction_id, record.sealed_ms)
         body = encode_problem(problem)
         if sha256(body).digest() != record.problem_digest:
@@ -233,9 +286,56 @@ class Replay:
                 found=record.problem_digest.hex(),
             )
         self._blob(record.problem_digest)
-        batch = self._phase.seal(problem, record.problem_digest, record.solvers, record.deadline_ms)
+        parts, plan = self._plan(problem, record)
+        batch = self._phase.seal(
+            problem,
+            record.problem_digest,
+            parts,
+            plan,
+            {key: node.name for key, node in self.state.fleet.nodes.items()},
+            record.deadline_ms,
+            record.canaries_digest,
+        )
+        if batch.record() != record:
+            raise AuditFailure(
+                Reason.DISPATCH_MISMATCH, "the solvers named are not those that were asked"
+            )
         self._phase = Bidding(batch)
         self.state.expire(record.sealed_ms)
+
+    def _plan(
+        self, problem: Problem, record: Sealed
+    ) -> tuple[tuple[Problem, ...], Dispatch | None]:
+        """The problem's parts, and who is asked for which: drawn again and compared."""
+        fleet = self.state.fleet
+        parts = split(problem, fleet.rules.part_intents)
+        if not record.dispatch_digest:
+            return parts, None
+        claimed = decode_dispatch(self._blob(record.dispatch_digest))
+        assert self.state.genesis is not None
+        alpha = vrf_input(self.state.domain, record.auction_id)
+        seed = vrf.verify(self.state.genesis.vrf_key, alpha, claimed.vrf_proof)
+        plan = dispatch(
+            parts,
+            [sha256(encode_problem(part)).digest() for part in parts],
+            fleet.standing,
+            claimed.nodes,
+            claimed.probes,
+            claimed.vrf_proof,
+            seed,
+            record.sealed_ms,
+        )
+        if plan != claimed:
+            raise AuditFailure(
+                Reason.DISPATCH_MISMATCH,
+                f"auction {record.auction_id} asked other nodes than the log and its draws give",
+            )
+        self.counts.asked += sum(part.asked for part in plan.parts)
+        connected = {node.public_key for node in plan.nodes}
+        for key in fleet.standing.eligible(record.sealed_ms):
+            if key not in connected and fleet.standing.status(key, record.sealed_ms).rtt_us:
+                self.counts.passed_over[fleet.nodes[key].name] += 1
+        return parts, plan
 
     def _receive(self, record: BidReceived) -> None:
         assert isinstance(self._phase, Bidding)
@@ -260,7 +360,7 @@ class Replay:
                 Reason.BID_UNACCOUNTED,
                 f"the batch was closed over {record.bids} bids, not the {len(closed.bids)} logged",
             )
-        self._phase = closed.award(sha256(leaf).digest())
+        self._phase = Selected(closed, closed.award(sha256(leaf).digest()))
         self.counts.bids += len(closed.bids)
         self.counts.rejected += len(self._phase_rejections(closed))
 
@@ -295,23 +395,68 @@ class Replay:
             )
 
     def _award(self, record: Awarded) -> None:
-        assert isinstance(self._phase, AwardedBatch)
+        assert isinstance(self._phase, Selected)
         data = self._blob(record.bundle_digest)
         signed = envelope.open_envelope(
             data, Kind.BUNDLE.payload_type, self._engine, MAX_BUNDLE_BYTES
         )
-        found, expected = decode_bundle(signed.body), self._phase.bundle()
+        found, expected = decode_bundle(signed.body), self._phase.batch.bundle()
         if found != expected:
             raise AuditFailure(Reason.AWARD_MISMATCH, _difference(found, expected))
-        award = self._phase.award
+        award = self._phase.batch.award
         self.counts.unproven += not award.settled
         self.counts.winners += len(award.winners)
         self.counts.fills += len(expected.fills)
         self.counts.score += award.score
-        self._phase = Decided(self._phase, record.bundle_digest)
+        self._phase = Decided(self._phase.closed, self._phase.batch, record.bundle_digest)
+
+    def _observe(self, record: Observed) -> None:
+        assert isinstance(self._phase, Decided)
+        closed = self._phase.closed
+        sealed = closed.sealed
+        if sealed.plan is None or self._phase.observed:
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER, "the calls are observed twice, or there were none"
+            )
+        calls = decode_calls(self._blob(record.calls_digest))
+        parts = asked(sealed.plan)
+        made = {(call.part, call.solver) for call in calls}
+        if len(made) != len(calls) or any(part not in parts.get(key, ()) for part, key in made):
+            raise AuditFailure(
+                Reason.DISPATCH_MISMATCH, "a call is observed that nobody was to make"
+            )
+        if not asked_at_once(sealed.plan) <= made:
+            raise AuditFailure(Reason.DISPATCH_MISMATCH, "a call that was made is not observed")
+        if canaries_digest(record.canary_salt, record.canaries) != sealed.canaries_digest or not (
+            set(record.canaries) <= sealed.problem.intents.keys()
+        ):
+            raise AuditFailure(
+                Reason.DISPATCH_MISMATCH, "the canaries are not those that the sealing fixed"
+            )
+        kept = promises(closed, self._phase.batch)
+        found = canaries_found(closed, record.canaries)
+        self.state.observe(batch_events(calls, kept, found, record.at_ms))
+        self._phase = replace(self._phase, observed=True)
+
+    def _probes(self, record: Observations) -> None:
+        body = self._blob(record.list_digest)
+        fleet = self.state.fleet
+        events = check_observations(
+            record,
+            body,
+            domain=self.state.domain,
+            rules=fleet.rules,
+            nodes=fleet.nodes,
+            root_at=self._earlier_root,
+        )
+        self.state.observe_epoch(record, events)
 
     def _settle(self, record: Settled) -> None:
         assert isinstance(self._phase, Decided)
+        if self._phase.closed.sealed.plan is not None and not self._phase.observed:
+            raise AuditFailure(
+                Reason.RECORD_OUT_OF_ORDER, "the batch settles before its calls are observed"
+            )
         touched = self.state.settle(self._phase.batch.award.winners)
         balances = sha256(encode_balances(touched.balances)).digest()
         venues = sha256(encode_venues(touched.venues)).digest()
@@ -335,9 +480,16 @@ class Replay:
                 Reason.BID_UNACCOUNTED,
                 f"the batch was voided over the {len(self._phase.received)} bids it had received",
             )
+        self._watched = None
         self.state.release()
         self._phase = None
         self.counts.voided += 1
+
+    def _earlier_root(self, size: int) -> bytes:
+        # As far as the engine could know when it logged the record.
+        if size > self._index:
+            raise InvalidInput(Reason.FIELD_INVALID, f"the log had {self._index} entries then")
+        return self._root_at(size)
 
     def _blob(self, digest: bytes) -> bytes:
         body = self._read_blob(digest)

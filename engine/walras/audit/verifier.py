@@ -110,18 +110,29 @@ def replay(
     Raises:
         AuditFailure: the first record that does not follow, its index in `fields["index"]`.
     """
-    machine = Replay(key.public_key, source.blob)
+    return replayed(log, source, key, progress=progress).counts
+
+
+def replayed(
+    log: VerifiedLog,
+    source: Source,
+    key: NoteKey,
+    *,
+    progress: Progress = _silent,
+) -> Replay:
+    """As `replay`, with the state that the log adds up to."""
+    machine = Replay(key.public_key, source.blob, log.tree.root)
     for index, leaf in enumerate(log.entries):
         if index % _EVERY == 0:
             progress(index, len(log.entries))
         machine.apply(leaf)
     progress(len(log.entries), len(log.entries))
-    counts = machine.finish()
+    machine.finish()
     if machine.state.domain != log.checkpoint.origin:
         raise AuditFailure(
             Reason.CHECKPOINT_INVALID, "the checkpoint's origin is not the log's domain"
         )
-    return counts
+    return machine
 
 
 def _check_tiles(tree: Tree, tiles: Mapping[str, bytes]) -> None:

@@ -1,5 +1,7 @@
 """Running the auditor over a log folder, level by level."""
 
+import asyncio
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +9,14 @@ from pathlib import Path
 
 from walras.audit.note import parse_vkey
 from walras.audit.replay import Counts
-from walras.audit.verifier import replay, verify_entries
+from walras.audit.verifier import replayed, verify_entries
+from walras.cli.fetch import fetch_log
 from walras.cli.options import parse_log_key
 from walras.cli.output import fields, progress, say
+from walras.core.addresses import is_address
 from walras.core.errors import InvalidInput, Reason
+from walras.ledger.state import State
+from walras.sdk.client import Client
 from walras.store.folder import FolderSource
 
 _COUNTS = tuple(Counts.__dataclass_fields__)
@@ -25,6 +31,7 @@ class Audited:
         size: entries.
         root: of the Merkle tree over them.
         counts: what was replayed.
+        state: that the log adds up to.
         seconds: by level; B and C are one pass.
     """
 
@@ -32,6 +39,7 @@ class Audited:
     size: int
     root: bytes
     counts: Counts
+    state: State
     seconds: dict[str, float]
 
     def document(self) -> dict[str, object]:
@@ -63,6 +71,31 @@ class Audited:
         say(f"every claim of the log holds, under {self.verifier_key}")
 
 
+def audit_log(log: str, log_key: str = "") -> Audited:
+    """Levels A, B and C of a log folder, or of the log of the engine at host:port.
+
+    Raises as `audit_folder`.
+    """
+    # What names a folder is one; only otherwise can it be host:port.
+    folder = Path(log)
+    if folder.is_dir():
+        return audit_folder(folder, log_key)
+    if is_address(log):
+        return asyncio.run(_fetched(log, log_key))
+    raise InvalidInput(
+        Reason.FIELD_INVALID,
+        f"there is no folder {log}, and it is no host:port",
+        hint="walras audit DIR, or walras audit 127.0.0.1:7400",
+    )
+
+
+async def _fetched(address: str, key: str) -> Audited:
+    with tempfile.TemporaryDirectory(prefix="walras-audit-") as name:
+        async with Client(address) as client:
+            await fetch_log(client, Path(name), key)
+        return await asyncio.to_thread(audit_folder, Path(name), key)
+
+
 def audit_folder(folder: Path, log_key: str = "") -> Audited:
     """Levels A, B and C.
 
@@ -90,9 +123,10 @@ def audit_folder(folder: Path, log_key: str = "") -> Audited:
     seconds["A"] = time.perf_counter() - start
     start = time.perf_counter()
     with progress("B, C replay", log.checkpoint.size) as advance:
-        counts = replay(log, source, key, progress=_steps(advance))
+        machine = replayed(log, source, key, progress=_steps(advance))
     seconds["B+C"] = time.perf_counter() - start
-    return Audited(verifier_key, log.checkpoint.size, log.checkpoint.root, counts, seconds)
+    size, root = log.checkpoint.size, log.checkpoint.root
+    return Audited(verifier_key, size, root, machine.counts, machine.state, seconds)
 
 
 def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:

@@ -86,7 +86,7 @@ def check_solver(
 def seal_market(market: Market, now_ms: int) -> Problem:
     """The problem that an engine which holds just this market would seal at `now_ms`."""
     state = State()
-    state.begin(Genesis(_DOMAIN, _OPERATOR, (_OPERATOR,)))
+    state.begin(Genesis(_DOMAIN, _OPERATOR, (_OPERATOR,), _OPERATOR))
     state.set_rules(RulesSet(market.rules or Rules()))
     state.update_market(
         MarketUpdate(

@@ -35,6 +35,8 @@ COMMANDS = {
     "import": "Turn a published instance into a market file.",
     "auction": "Run one batch of a market file, as the engine does.",
     "solver": "List, serve and check solvers.",
+    "fleet": "See, drain, verify and extend the fleet of solver nodes.",
+    "simulate": "Simulate a fleet under load with the policies that the engine runs.",
     "export": "Write a server's log to a folder.",
     "audit": "Check a log: signatures, replay, completeness.",
 }

@@ -5,20 +5,25 @@ does wrong ends as a `SolverFault` that costs its own bids.
 """
 
 import asyncio
-import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
-from walras.api.v1 import solver_service_pb2, solver_service_pb2_grpc
+from walras.api.v1 import record_pb2, solver_service_pb2, solver_service_pb2_grpc
 from walras.auction.batch import MAX_BID_BYTES
 from walras.audit.keys import check_public_key
+from walras.balance.rules import NodeInfo
 from walras.core.errors import InvalidInput, Reason, SolverFault
+from walras.fleet.sending import Holding, Outgoing
+from walras.protocol.fleet import node_from_wire
 from walras.sdk.node import OPTIONS
 
 log = structlog.get_logger()
@@ -26,6 +31,8 @@ log = structlog.get_logger()
 DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
+MAX_SLOTS = 1_024
+SOLVE_METHOD = "/walras.api.v1.SolverService/Solve"
 MAX_ANSWER_BYTES = 16 << 20
 """All bids of one node for one problem: checking them delays the award, and they are logged."""
 
@@ -40,6 +47,9 @@ class NodeSpec:
         address: host:port of a node that somebody runs; or empty.
         public_key: the key that a remote node must show; empty to take what it shows.
         key_file: where a node started here keeps its key.
+        group: who operates it, as the engine's operator knows; empty: nobody else does.
+        region: where it is; empty: what the node says.
+        slots: problems that a node started here works on at the same time.
     """
 
     name: str
@@ -47,19 +57,42 @@ class NodeSpec:
     address: str = ""
     public_key: bytes = b""
     key_file: Path | None = None
+    group: str = ""
+    region: str = ""
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A bid, and how many calls the node says are in flight there."""
+
+    bid: bytes
+    in_flight: int
 
 
 class Node:
-    """One node of the fleet."""
+    """One node of the fleet.
+
+    Attributes:
+        spec: as configured.
+        name: unique among the engine's nodes.
+        public_key: its own; empty until it was connected once, unless it is configured.
+        address: host:port where it was reached; empty before.
+        info: what is known of it; as good as empty before it was connected.
+    """
 
     def __init__(self, spec: NodeSpec) -> None:
         self.spec = spec
         self.name = spec.name
         self.public_key = spec.public_key
+        self.address = spec.address
+        self.info = NodeInfo(spec.name, spec.public_key, spec.group, spec.region)
+        self._held = Holding(0)
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stub: solver_service_pb2_grpc.SolverServiceAsyncStub | None = None
+        self._solve: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] | None = None
 
     @property
     def connected(self) -> bool:
@@ -74,8 +107,8 @@ class Node:
             SolverFault: NODE_CRASHED, NODE_UNREACHABLE, NODE_TIMEOUT or NODE_MALFORMED.
         """
         await self.close()
-        address = await self._start() if self.spec.plugin else self.spec.address
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self.address = await self._start() if self.spec.plugin else self.spec.address
+        self._channel = grpc.aio.insecure_channel(self.address, options=OPTIONS)
         stub = solver_service_pb2_grpc.SolverServiceStub(self._channel)
         try:
             answer = await stub.Describe(
@@ -100,37 +133,79 @@ class Node:
                 f"{self.name} shows the key {key.hex()}, not the one configured",
                 node=self.name,
             )
+        try:
+            self.info = _info(self.spec, key, answer)
+        except InvalidInput as error:
+            await self.close()
+            raise SolverFault(
+                Reason.NODE_MALFORMED, f"{self.name}: {error.message}", node=self.name
+            ) from error
         self.public_key = key
+        self._held = Holding(answer.held_problems)
         self._stub = stub
+        # The request is serialized once for all nodes; the answer is a stranger's.
+        self._solve = self._channel.unary_stream(SOLVE_METHOD)
 
     async def solve(
-        self, request: solver_service_pb2.SolveRequest, seconds: float, max_bids: int
-    ) -> AsyncIterator[bytes]:
-        """Its bids, as they come, for at most `seconds`.
+        self, problem: Outgoing, *, seconds: float, max_bids: int, checkpoint: bytes
+    ) -> AsyncGenerator[Answer, None]:
+        """Its bids, as they come, for at most `seconds`; a last answer may have no bid.
+
+        Args:
+            problem: sent as the difference to one that the node holds, if it holds one.
+            seconds: that bids count.
+            max_bids: more are its fault.
+            checkpoint: the log's newest signed note.
 
         Raises:
             SolverFault: after the bids that came before the fault.
         """
-        if self._stub is None:
-            raise SolverFault(Reason.NODE_UNREACHABLE, f"{self.name} is not connected")
+        end = time.monotonic() + seconds
+        base = self._held.base_for(problem)
+        while True:
+            try:
+                async with aclosing(self._ask(problem, base, end, max_bids, checkpoint)) as answers:
+                    async for answer in answers:
+                        yield answer
+            except SolverFault as fault:
+                # It forgot, as it may after a restart: once more, whole.
+                if fault.reason is not Reason.BASE_UNKNOWN:
+                    raise
+                self._held.clear()
+                base = None
+            else:
+                self._held.add(problem)
+                return
+
+    async def _ask(
+        self, problem: Outgoing, base: Outgoing | None, end: float, max_bids: int, checkpoint: bytes
+    ) -> AsyncGenerator[Answer, None]:
+        if self._solve is None:
+            raise SolverFault(
+                Reason.NODE_UNREACHABLE, f"{self.name} is not connected", node=self.name
+            )
+        seconds = max(0.001, end - time.monotonic())
+        request = problem.request(base, max(1, int(seconds * 1_000)), checkpoint)
+        call = self._solve(request, timeout=seconds)
         total = count = 0
-        call = self._stub.Solve(request, timeout=seconds)
+        last = False
         try:
-            async for answer in call:
-                bid = _field(answer, "bid")
-                total += len(bid)
+            async for data in call:
+                answer = _read_answer(self.name, data)
+                total += len(answer.bid)
                 count += 1
-                if len(bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
+                if last or len(answer.bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
                     raise SolverFault(
                         Reason.NODE_MALFORMED, f"{self.name} sends too much", node=self.name
                     )
-                if count > max_bids:
+                last = not answer.bid
+                if count > max_bids and not last:
                     raise SolverFault(
                         Reason.BID_LIMIT,
                         f"{self.name} sends more than {max_bids} bids",
                         node=self.name,
                     )
-                yield bid
+                yield answer
         except asyncio.CancelledError:
             # Also raised where the channel was closed under the call, as the process was gone.
             task = asyncio.current_task()
@@ -140,6 +215,10 @@ class Node:
                 Reason.NODE_CRASHED, f"{self.name} went away", node=self.name
             ) from None
         except grpc.aio.AioRpcError as error:
+            if base is not None and error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                raise SolverFault(
+                    Reason.BASE_UNKNOWN, f"{self.name} does not hold the base", node=self.name
+                ) from error
             fault = _fault(self.name, error)
             if fault.reason in {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}:
                 await self.close()
@@ -147,9 +226,20 @@ class Node:
         finally:
             call.cancel()
 
+    async def load(self, seconds: float) -> tuple[int, int] | None:
+        """Calls in flight and expected latency (µs) as the node says; None where it does not."""
+        if self._stub is None:
+            return None
+        request = solver_service_pb2.ReportLoadRequest()
+        try:
+            answer = await self._stub.ReportLoad(request, timeout=seconds)
+        except grpc.aio.AioRpcError:
+            return None
+        return answer.in_flight, answer.latency_us
+
     async def close(self) -> None:
         """Hang up, and end the process if it was started here."""
-        self._stub = None
+        self._stub = self._solve = None
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
@@ -163,6 +253,7 @@ class Node:
     async def _start(self) -> str:
         command = [sys.executable, "-m", "walras.cli.main", "solver", "serve", self.spec.plugin]
         command += ["--listen", "127.0.0.1:0", "--name", self.name, "--json", "--with-parent"]
+        command += ["--slots", str(self.spec.slots)]
         if self.spec.key_file is not None:
             command += ["--key", str(self.spec.key_file)]
         try:
@@ -201,14 +292,41 @@ async def end_child(process: asyncio.subprocess.Process, seconds: float) -> None
         async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _info(spec: NodeSpec, key: bytes, answer: solver_service_pb2.DescribeResponse) -> NodeInfo:
+    """What a node says of itself, bounded; the operator's word goes before the node's."""
+    return node_from_wire(
+        record_pb2.FleetNode(
+            name=spec.name,
+            public_key=key,
+            group=spec.group,
+            region=spec.region or answer.region,
+            slots=min(max(answer.slots, 1), MAX_SLOTS),
+            chains=answer.chains,
+            venue_kinds=answer.venue_kinds,
+            max_intents=answer.max_intents,
+            max_venues=answer.max_venues,
+        )
+    )
 
 
 def _field(answer: object, name: str) -> bytes:
     # gRPC hands over None in place of bytes that are no message.
     return getattr(answer, name, b"")
+
+
+def _read_answer(name: str, data: bytes) -> Answer:
+    try:
+        answer = solver_service_pb2.SolveResponse.FromString(data)
+    except DecodeError as error:
+        raise SolverFault(
+            Reason.NODE_MALFORMED, f"{name} sends what is no message", node=name
+        ) from error
+    return Answer(answer.bid, answer.in_flight)
 
 
 def _fault(name: str, error: grpc.aio.AioRpcError) -> SolverFault:

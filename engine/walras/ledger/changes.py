@@ -19,6 +19,8 @@ class Changes:
     prices: set[str] = field(default_factory=set)
     rules: bool = False
     genesis: bool = False
+    fleet: bool = False
+    watch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

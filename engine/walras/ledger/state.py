@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from walras.auction.candidates import ScoredBid
+from walras.balance.events import Event
 from walras.core.amounts import AMOUNT_LIMIT, check_amount
 from walras.core.assets import Asset
 from walras.core.bids import SettledFill
@@ -18,14 +19,21 @@ from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent, least_fill
 from walras.ledger.book import BookEntry, IntentState
 from walras.ledger.changes import Changes, Touched
+from walras.ledger.fleet import Fleet
 from walras.market.kinds import AnyVenue
+from walras.market.watch import Limits, VenueWatch
 from walras.protocol.problem import OpenIntent, Price, Problem, Rules
 from walras.protocol.records import (
     Cancel,
     Deposit,
+    FleetChanged,
+    FleetUpdate,
     Genesis,
     MarketUpdate,
+    Observations,
+    QuarantinedVenue,
     RulesSet,
+    VenuesWatched,
     Withdrawal,
 )
 
@@ -45,6 +53,8 @@ class State:
         nonces: used (signer, nonce) pairs.
         book: open intents, and closed ones that a sealed batch still holds, by id.
         open_by_owner: how many open intents an owner has.
+        fleet: the solver nodes and their standing.
+        watch: what is known of the venues' health.
         changes: what was touched since `take_changes`.
     """
 
@@ -57,6 +67,8 @@ class State:
     nonces: set[tuple[bytes, int]] = field(default_factory=set)
     book: dict[bytes, BookEntry] = field(default_factory=dict)
     open_by_owner: Counter[bytes] = field(default_factory=Counter)
+    fleet: Fleet = field(default_factory=Fleet)
+    watch: VenueWatch = field(default_factory=VenueWatch)
     changes: Changes = field(default_factory=Changes)
 
     @property
@@ -220,13 +232,85 @@ class State:
         self.assets |= {asset.id: asset for asset in update.assets}
         for venue_id in update.removed_venues:
             del self.venues[venue_id]
+            self.watch.removed(venue_id)
         self.venues |= {venue.id: venue for venue in update.venues}
+        for venue in update.venues:
+            self.watch.touched(venue.id, self.fleet.at_ms)
         self.prices |= update.prices
         self.changes.assets |= {asset.id for asset in update.assets}
         self.changes.venues |= {*update.removed_venues, *(venue.id for venue in update.venues)}
+        self.changes.watch |= bool(update.removed_venues or update.venues)
         self.changes.prices |= update.prices.keys()
 
+    def tell_time(self, now_ms: int) -> None:
+        """The log tells this time; records that carry none are taken to be of the latest told."""
+        self.fleet.at_ms = max(self.fleet.at_ms, now_ms)
+        self.changes.fleet = True
+
+    # the fleet
+
+    def change_fleet(self, record: FleetChanged) -> None:
+        """Apply a logged version of the fleet. Raises InvalidInput: FLEET_INVALID,
+        FLEET_MISMATCH.
+        """
+        self.fleet.apply(record)
+        self.changes.fleet = True
+
+    def update_fleet(self, record: FleetUpdate) -> None:
+        """Apply an operator's update. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN,
+        NONCE_USED, NODE_UNKNOWN.
+        """
+        self._check_operator(record.domain, record.operator, record.nonce)
+        self.fleet.update(record)
+        self._use_nonce(record.operator, record.nonce)
+        self.changes.fleet = True
+
+    def observe(self, events: Iterable[Event]) -> None:
+        """Apply what happened to nodes."""
+        self.fleet.observe(events)
+        self.changes.fleet = True
+
+    def observe_epoch(self, record: Observations, events: Iterable[Event]) -> None:
+        """Apply a prober's observations; `events` are what they prove.
+
+        Raises:
+            InvalidInput: OBSERVATION_STALE for an epoch that is not after the prober's last.
+        """
+        self.fleet.advance_epoch(record.prober, record.epoch)
+        self.observe(events)
+
     # batches
+
+    def prepare(self, sealed_ms: int) -> VenuesWatched | None:
+        """Bring fleet and venues to the time of a sealing; the record that it calls for, if any.
+
+        Called once for each sealing, by the engine and by whoever replays its log.
+        """
+        self.fleet.tick(sealed_ms)
+        self.fleet.set_stakes(self.balances)
+        self.changes.fleet = True
+        rules = self.rules
+        limits = Limits(
+            rules.min_venue_value,
+            rules.max_price_ratio,
+            rules.max_venue_age_ms,
+            rules.max_venue_move_bps,
+        )
+        prices = {asset: price.amount for asset, price in self.prices.items()}
+        verdict = self.watch.check(self.venues, prices, limits, sealed_ms)
+        self.changes.watch = True
+        if not verdict.quarantined and not verdict.released:
+            return None
+        return VenuesWatched(
+            sealed_ms,
+            tuple(QuarantinedVenue(q.venue, q.rule, q.details) for q in verdict.quarantined),
+            verdict.released,
+        )
+
+    def open_venues(self) -> dict[str, AnyVenue]:
+        """Venues that a problem shows, by ascending id: those that are not in quarantine."""
+        out = self.watch.quarantined
+        return {name: self.venues[name] for name in sorted(self.venues) if name not in out}
 
     def problem(self, auction_id: int, sealed_ms: int) -> Problem:
         """The problem that a batch sealed now would freeze.
@@ -261,7 +345,7 @@ class State:
             rules=self.rules,
             intents={name: intents[name] for name in sorted(intents)},
             balances=balances,
-            venues={name: self.venues[name] for name in sorted(self.venues)},
+            venues=self.open_venues(),
             prices={asset: self.prices[asset] for asset in sorted(self.prices)},
         )
 
@@ -317,7 +401,10 @@ class State:
         for entry, fill in fills:
             self._fill(entry, fill.units, fill.settlement)
         self.venues |= venues
+        for venue_id in venues:
+            self.watch.touched(venue_id, self.fleet.at_ms)
         self.changes.venues |= venues.keys()
+        self.changes.watch |= bool(venues)
         return Touched({key: self.balances.get(key, 0) for key in net}, venues)
 
     def release(self) -> None:

@@ -7,4 +7,25 @@ from walras.market.weighted import Weighted
 
 AnyVenue = ConstantProduct | Weighted | StableSwap | OrderBook
 
-__all__ = ["AnyVenue", "ConstantProduct", "Offer", "OrderBook", "StableSwap", "Weighted"]
+_NAMES: dict[type, str] = {
+    ConstantProduct: "constant_product",
+    Weighted: "weighted",
+    StableSwap: "stable_swap",
+    OrderBook: "order_book",
+}
+
+
+def kind_of(venue: AnyVenue) -> str:
+    """The name of a venue's kind, as the wire and market files have it."""
+    return _NAMES[type(venue)]
+
+
+__all__ = [
+    "AnyVenue",
+    "ConstantProduct",
+    "Offer",
+    "OrderBook",
+    "StableSwap",
+    "Weighted",
+    "kind_of",
+]

@@ -14,23 +14,31 @@ from walras.core.assets import check_asset_id
 from walras.core.bids import Bid, Bundle
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent
+from walras.protocol import fleet
 from walras.protocol.records import (
     Awarded,
     BidReceived,
     BidRejectedRecord,
     Cancel,
+    Challenge,
     Closed,
     Credit,
     Deposit,
+    Echo,
+    FleetChanged,
+    FleetUpdate,
     Genesis,
     Kind,
     MarketUpdate,
+    Observations,
+    Observed,
     Opened,
     Record,
     RulesSet,
     Sealed,
     Settled,
     SolverKey,
+    VenuesWatched,
     Voided,
     Withdrawal,
 )
@@ -120,7 +128,10 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
             )
         case Genesis():
             return Kind.GENESIS, record_pb2.Genesis(
-                domain=record.domain, engine=record.engine, operators=record.operators
+                domain=record.domain,
+                engine=record.engine,
+                operators=record.operators,
+                vrf_key=record.vrf_key,
             )
         case RulesSet():
             return Kind.RULES, record_pb2.RulesSet(rules=rules_to_wire(record.rules))
@@ -141,6 +152,8 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
                     record_pb2.SolverKey(name=s.name, public_key=s.public_key)
                     for s in record.solvers
                 ],
+                dispatch_digest=record.dispatch_digest,
+                canaries_digest=record.canaries_digest,
             )
         case BidReceived():
             return Kind.BID_RECEIVED, record_pb2.BidReceived(
@@ -178,6 +191,20 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
             return Kind.VOIDED, record_pb2.Voided(
                 auction_id=record.auction_id, reason=record.reason
             )
+        case Observed():
+            return Kind.OBSERVED, fleet.observed_to_wire(record)
+        case FleetChanged():
+            return Kind.FLEET, fleet.changed_to_wire(record)
+        case FleetUpdate():
+            return Kind.FLEET_UPDATE, fleet.update_to_wire(record)
+        case VenuesWatched():
+            return Kind.VENUES_WATCHED, fleet.watched_to_wire(record)
+        case Challenge():
+            return Kind.CHALLENGE, fleet.challenge_to_wire(record)
+        case Echo():
+            return Kind.ECHO, fleet.echo_to_wire(record)
+        case Observations():
+            return Kind.OBSERVATIONS, fleet.observations_to_wire(record)
 
 
 def _cancel(body: bytes) -> Cancel:
@@ -231,7 +258,10 @@ def _market(body: bytes) -> MarketUpdate:
 def _genesis(body: bytes) -> Genesis:
     m = parse(record_pb2.Genesis, body)
     return Genesis(
-        check_domain(m.domain), check_owner(m.engine), tuple(map(check_owner, m.operators))
+        check_domain(m.domain),
+        check_owner(m.engine),
+        tuple(map(check_owner, m.operators)),
+        check_owner(m.vrf_key),
     )
 
 
@@ -259,6 +289,8 @@ def _sealed(body: bytes) -> Sealed:
         m.sealed_ms,
         m.deadline_ms,
         solvers,
+        _digest(m.dispatch_digest, "dispatch_digest") if m.dispatch_digest else b"",
+        _digest(m.canaries_digest, "canaries_digest"),
     )
 
 
@@ -327,6 +359,13 @@ _DECODERS: dict[Kind, Callable[[bytes], Signed]] = {
     Kind.AWARDED: _awarded,
     Kind.SETTLED: _settled,
     Kind.VOIDED: _voided,
+    Kind.OBSERVED: fleet.decode_observed,
+    Kind.FLEET: fleet.decode_changed,
+    Kind.FLEET_UPDATE: fleet.decode_update,
+    Kind.VENUES_WATCHED: fleet.decode_watched,
+    Kind.CHALLENGE: fleet.decode_challenge,
+    Kind.ECHO: fleet.decode_echo,
+    Kind.OBSERVATIONS: fleet.decode_observations,
 }
 
 

@@ -23,6 +23,12 @@ class Rules:
         max_bids: the most bids one solver may send for one auction.
         max_open_per_owner: the most open intents of one owner.
         max_open: the most open intents altogether.
+        min_venue_value: a venue whose reserves are worth less, in score units, is drained.
+        max_price_ratio: a venue whose marginal price is further than this factor from the
+            reference prices is implausible.
+        max_venue_age_ms: a venue that no update or settlement changed for longer is stale.
+        max_venue_move_bps: a venue whose price moves by more between batches, smoothed, in
+            1/10,000, is volatile. Of these four, 0 switches a rule off.
     """
 
     collar_bps: int = 1_000
@@ -30,6 +36,10 @@ class Rules:
     max_bids: int = 1_024
     max_open_per_owner: int = 1_000
     max_open: int = 200_000
+    min_venue_value: int = 1
+    max_price_ratio: int = 10
+    max_venue_age_ms: int = 0
+    max_venue_move_bps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from walras.balance.events import Change
+from walras.balance.rules import FleetRules, NodeInfo
 from walras.core.assets import Asset
 from walras.core.intents import Intent
 from walras.market.kinds import AnyVenue
@@ -35,6 +37,13 @@ class Kind(StrEnum):
     AWARDED = "awarded"
     SETTLED = "settled"
     VOIDED = "voided"
+    OBSERVED = "observed"
+    FLEET = "fleet"
+    FLEET_UPDATE = "fleet-update"
+    VENUES_WATCHED = "venues-watched"
+    CHALLENGE = "challenge"
+    ECHO = "echo"
+    OBSERVATIONS = "observations"
 
     @property
     def payload_type(self) -> str:
@@ -107,11 +116,14 @@ class MarketUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """The log's first record: who the engine is and who may operate it."""
+    """The log's first record: who the engine is and who may operate it; `vrf_key` seeds who is
+    asked (RFC 9381, ECVRF-EDWARDS25519-SHA512-TAI).
+    """
 
     domain: str
     engine: bytes
     operators: tuple[bytes, ...]
+    vrf_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +165,10 @@ class Sealed:
         problem_digest: SHA-256 of the problem's bytes, the name of its blob.
         sealed_ms: as in the problem.
         deadline_ms: bids count until then.
-        solvers: who was asked; only their bids count.
+        solvers: who was asked or stood by; only their bids count.
+        dispatch_digest: SHA-256 of the dispatch, the name of its blob; empty where nobody was
+            asked.
+        canaries_digest: SHA-256(salt ‖ ids of the canary intents, ascending).
     """
 
     auction_id: int
@@ -161,6 +176,8 @@ class Sealed:
     sealed_ms: int
     deadline_ms: int
     solvers: tuple[SolverKey, ...]
+    dispatch_digest: bytes = b""
+    canaries_digest: bytes = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +248,123 @@ class Voided:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """How the calls of an auction ended, and which of its intents were canaries.
+
+    Attributes:
+        at_ms: when the bidding ended.
+        calls_digest: SHA-256 of the calls, the name of their blob.
+        canary_salt: 32 bytes.
+        canaries: ids, ascending.
+    """
+
+    auction_id: int
+    at_ms: int
+    calls_digest: bytes
+    canary_salt: bytes
+    canaries: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FleetChanged:
+    """The fleet's next version.
+
+    Attributes:
+        version: counts up from 1.
+        at_ms: as of when.
+        rules: where they change.
+        joined: new nodes and new descriptions of known ones, by ascending key.
+        left: keys.
+        changes: every change with the rule behind it: first what is configured here, then what
+            follows from the log.
+    """
+
+    version: int
+    at_ms: int
+    rules: FleetRules | None = None
+    joined: tuple[NodeInfo, ...] = ()
+    left: tuple[bytes, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FleetUpdate:
+    """An operator takes nodes (public keys) out of service, or back."""
+
+    domain: str
+    operator: bytes
+    nonce: int
+    drained: tuple[bytes, ...] = ()
+    resumed: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedVenue:
+    """A venue that is left out of problems, the rule that it breaks, and the numbers."""
+
+    venue: str
+    rule: str
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VenuesWatched:
+    """Venues that the watch takes out of the next problem, and those it lets back."""
+
+    at_ms: int
+    quarantined: tuple[QuarantinedVenue, ...] = ()
+    released: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A prober asks a node for a sign of life; sent, never logged by itself.
+
+    Attributes:
+        epoch: floor(time / probe interval).
+        nonce: 32 random bytes.
+        checkpoint_size, checkpoint_root: the newest that the prober holds.
+        vrf_proof: of the prober's key; fixes when in the epoch.
+        sent_ms: by the prober's clock.
+    """
+
+    domain: str
+    epoch: int
+    prober: bytes
+    node: bytes
+    nonce: bytes
+    checkpoint_size: int
+    checkpoint_root: bytes
+    vrf_proof: bytes
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """A node's answer to the challenge whose envelope has this SHA-256, with its own load."""
+
+    domain: str
+    node: bytes
+    challenge_digest: bytes
+    checkpoint_size: int
+    checkpoint_root: bytes
+    in_flight: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What a prober saw in one epoch; `list_digest` is the SHA-256 of the list, the name of its
+    blob.
+    """
+
+    domain: str
+    prober: bytes
+    epoch: int
+    list_digest: bytes
+
+
 Record = (
     Cancel
     | Withdrawal
@@ -246,15 +380,28 @@ Record = (
     | Awarded
     | Settled
     | Voided
+    | Observed
+    | FleetChanged
+    | FleetUpdate
+    | VenuesWatched
+    | Challenge
+    | Echo
+    | Observations
 )
 
 
 def signer_of(record: object) -> bytes | None:
-    """The key that a user's or an operator's record must be signed by; None for other records."""
+    """The key that a record must be signed by (a user's, an operator's, a prober's, a node's); None
+    where the engine signs.
+    """
     match record:
         case Intent() | Cancel() | Withdrawal():
             return record.owner
-        case Deposit() | MarketUpdate():
+        case Deposit() | MarketUpdate() | FleetUpdate():
             return record.operator
+        case Challenge() | Observations():
+            return record.prober
+        case Echo():
+            return record.node
         case _:
             return None

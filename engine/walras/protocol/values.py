@@ -95,6 +95,10 @@ def rules_to_wire(rules: Rules) -> record_pb2.Rules:
         max_bids=rules.max_bids,
         max_open_per_owner=rules.max_open_per_owner,
         max_open=rules.max_open,
+        min_venue_value=rules.min_venue_value,
+        max_price_ratio=rules.max_price_ratio,
+        max_venue_age_ms=rules.max_venue_age_ms,
+        max_venue_move_bps=rules.max_venue_move_bps,
     )
 
 
@@ -106,6 +110,10 @@ def rules_from_wire(message: record_pb2.Rules) -> Rules:
         max_bids=message.max_bids,
         max_open_per_owner=message.max_open_per_owner,
         max_open=message.max_open,
+        min_venue_value=message.min_venue_value,
+        max_price_ratio=message.max_price_ratio,
+        max_venue_age_ms=message.max_venue_age_ms,
+        max_venue_move_bps=message.max_venue_move_bps,
     )
 
 

@@ -58,7 +58,7 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
         """Verify, admit, commit, acknowledge."""
         key = request_key(request)
         opened = await self._open(open_record, request.envelope, Kind.INTENT)
-        outcome = await self._engine.sequencer.run(lambda tx: _admit(tx, opened), key)
+        outcome = await self._engine.sequencer.run(lambda tx: self._admit(tx, opened), key)
         value: Any = outcome.value
         return pb.SubmitIntentResponse(
             intent_id=bytes.fromhex(value["id"]),
@@ -73,7 +73,7 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
         if not 1 <= len(request.envelopes) <= MAX_BATCH:
             raise InvalidInput(Reason.FIELD_INVALID, f"a batch has 1 to {MAX_BATCH} envelopes")
         opened = await self._open(_open_many, list(request.envelopes))
-        outcome = await self._engine.sequencer.run(lambda tx: _admit_many(tx, opened), key)
+        outcome = await self._engine.sequencer.run(lambda tx: self._admit_many(tx, opened), key)
         tree, checkpoint = self._engine.sequencer.tree, outcome.checkpoint
         values: Any = outcome.value
         return pb.SubmitIntentsResponse(
@@ -199,6 +199,33 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
             state = pb.IntentState.Name(status.state).removeprefix("INTENT_STATE_").lower()
             raise InvalidInput(Reason.INTENT_CLOSED, f"the intent is already {state}")
 
+    def _admit(self, tx: Transaction, opened: OpenedRecord) -> dict[str, object]:
+        intent = opened.record
+        assert isinstance(intent, Intent)
+        check_window(intent.expiry_ms, tx.now_ms)
+        self._engine.planner.admit(intent.owner)
+        tx.state.submit(opened.id, intent, tx.tree.size)
+        self._engine.planner.admitted(intent.owner)
+        return {"id": opened.id.hex(), "leaf": tx.append(opened.leaf)}
+
+    def _admit_many(
+        self, tx: Transaction, many: Sequence[OpenedRecord | InvalidInput]
+    ) -> list[dict[str, object]]:
+        results: list[dict[str, object]] = []
+        for opened in many:
+            try:
+                if isinstance(opened, InvalidInput):
+                    raise opened
+                results.append(self._admit(tx, opened))
+            except InvalidInput as error:
+                refusal = {
+                    "reason": error.reason.value,
+                    "message": error.message,
+                    "hint": error.hint,
+                }
+                results.append({**refusal})
+        return results
+
     async def _status(self, intent_id: bytes) -> pb.IntentStatus:
         check_digest(intent_id, "intent_id")
         async with self._engine.store.read() as db:
@@ -210,29 +237,6 @@ class IntentService(intent_service_pb2_grpc.IntentServiceServicer):
                 hint="an intent is known where it was handed in; is this that engine?",
             )
         return _to_status(row)
-
-
-def _admit(tx: Transaction, opened: OpenedRecord) -> dict[str, object]:
-    intent = opened.record
-    assert isinstance(intent, Intent)
-    check_window(intent.expiry_ms, tx.now_ms)
-    tx.state.submit(opened.id, intent, tx.tree.size)
-    return {"id": opened.id.hex(), "leaf": tx.append(opened.leaf)}
-
-
-def _admit_many(
-    tx: Transaction, many: Sequence[OpenedRecord | InvalidInput]
-) -> list[dict[str, object]]:
-    results: list[dict[str, object]] = []
-    for opened in many:
-        try:
-            if isinstance(opened, InvalidInput):
-                raise opened
-            results.append(_admit(tx, opened))
-        except InvalidInput as error:
-            refusal = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
-            results.append({**refusal})
-    return results
 
 
 def _open_many(envelopes: Sequence[bytes]) -> list[OpenedRecord | InvalidInput]:

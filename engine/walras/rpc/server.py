@@ -10,6 +10,8 @@ from grpc_reflection.v1alpha import reflection
 from walras.api.v1 import (
     auction_service_pb2,
     auction_service_pb2_grpc,
+    fleet_service_pb2,
+    fleet_service_pb2_grpc,
     intent_service_pb2,
     intent_service_pb2_grpc,
     ledger_service_pb2,
@@ -21,6 +23,7 @@ from walras.api.v1 import (
 )
 from walras.app.engine import Engine
 from walras.rpc.auctions import AuctionService
+from walras.rpc.fleet import FleetService
 from walras.rpc.intents import IntentService
 from walras.rpc.interceptor import ErrorInterceptor
 from walras.rpc.log import LogService
@@ -37,6 +40,7 @@ _SERVICES = (
     market_service_pb2.DESCRIPTOR.services_by_name["MarketService"].full_name,
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     log_service_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
+    fleet_service_pb2.DESCRIPTOR.services_by_name["FleetService"].full_name,
 )
 
 
@@ -65,6 +69,7 @@ async def start(engine: Engine, listen: str) -> tuple[grpc.aio.Server, str]:
         LedgerService(engine, threads), server
     )
     log_service_pb2_grpc.add_LogServiceServicer_to_server(LogService(engine), server)
+    fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(engine, threads), server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     for service in ("", *_SERVICES):

@@ -14,7 +14,7 @@ from walras.core.errors import Reason, WalrasError
 
 DOMAIN = "walras"
 
-_NOT_FOUND = {Reason.NOT_FOUND, Reason.INTENT_UNKNOWN}
+_NOT_FOUND = {Reason.NOT_FOUND, Reason.INTENT_UNKNOWN, Reason.NODE_UNKNOWN}
 _PRECONDITION = {
     Reason.DOMAIN_WRONG,
     Reason.INTENT_EXPIRED,
@@ -24,11 +24,12 @@ _PRECONDITION = {
     Reason.ASSET_UNKNOWN,
     Reason.VENUE_UNKNOWN,
 }
-_EXISTS = {Reason.NONCE_USED, Reason.REQUEST_ID_REUSED}
+_EXISTS = {Reason.NONCE_USED, Reason.REQUEST_ID_REUSED, Reason.OBSERVATION_STALE}
 _EXHAUSTED = {
     Reason.OPEN_INTENT_LIMIT,
     Reason.BOOK_FULL,
     Reason.QUEUE_FULL,
+    Reason.OVERLOADED,
     Reason.MESSAGE_TOO_LARGE,
 }
 _DENIED = {Reason.OWNER_MISMATCH, Reason.SIGNER_UNKNOWN}

@@ -26,6 +26,8 @@ from walras.api.v1 import (
     asset_pb2,
     auction_service_pb2,
     auction_service_pb2_grpc,
+    fleet_service_pb2,
+    fleet_service_pb2_grpc,
     intent_service_pb2,
     intent_service_pb2_grpc,
     ledger_service_pb2,
@@ -86,6 +88,7 @@ class Client:
         self._auctions = auction_service_pb2_grpc.AuctionServiceStub(channel)
         self._market = market_service_pb2_grpc.MarketServiceStub(channel)
         self._ledger = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._fleet = fleet_service_pb2_grpc.FleetServiceStub(channel)
         self._log = log_service_pb2_grpc.LogServiceStub(channel)
 
     async def __aenter__(self) -> Self:
@@ -229,6 +232,38 @@ class Client:
         """The envelope of an auction's signed bundle."""
         request = auction_service_pb2.GetBundleRequest(auction_id=auction_id)
         return (await self._call(self._auctions.GetBundle, request)).envelope
+
+    # the fleet
+
+    async def fleet(self) -> fleet_service_pb2.GetFleetResponse:
+        """The fleet as a whole: version, rules, concentration."""
+        return await self._call(self._fleet.GetFleet, fleet_service_pb2.GetFleetRequest())
+
+    async def nodes(self) -> AsyncIterator[fleet_service_pb2.NodeStatus]:
+        """Solver nodes with their standing, by ascending key."""
+        request = fleet_service_pb2.ListNodesRequest()
+        async for page in self._pages(self._fleet.ListNodes, request):
+            for node in page.nodes:
+                yield node
+
+    async def node(self, name: str = "", public_key: bytes = b"") -> fleet_service_pb2.NodeStatus:
+        """One node, by its name or its key."""
+        request = fleet_service_pb2.GetNodeRequest(name=name, public_key=public_key)
+        return (await self._call(self._fleet.GetNode, request)).node
+
+    async def update_fleet(self, envelope: bytes) -> fleet_service_pb2.UpdateFleetResponse:
+        """Hand in an operator's signed update of the fleet."""
+        request = fleet_service_pb2.UpdateFleetRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._fleet.UpdateFleet, request)
+
+    async def submit_observations(
+        self, envelope: bytes, observations: bytes
+    ) -> fleet_service_pb2.SubmitObservationsResponse:
+        """Hand in a prober's signed observations with the list that they name."""
+        request = fleet_service_pb2.SubmitObservationsRequest(
+            request_id=_fresh(), envelope=envelope, list=observations
+        )
+        return await self._call(self._fleet.SubmitObservations, request)
 
     # the log
 

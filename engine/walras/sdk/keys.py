@@ -32,13 +32,19 @@ def write_key(path: Path) -> Signer:
 
 
 def read_key(path: Path) -> Signer:
-    """The key in `path`.
+    """The key in `path`. Raises as `read_seed`."""
+    return Signer.from_seed(read_seed(path))
+
+
+def read_seed(path: Path) -> bytes:
+    """The 32-byte secret seed in `path`.
 
     Raises:
         InvalidInput: CONFIG_INVALID if there is none or it is not a key.
     """
     try:
-        return Signer.from_seed(bytes.fromhex(path.read_text().strip()))
+        seed = bytes.fromhex(path.read_text().strip())
+        Signer.from_seed(seed)
     except FileNotFoundError:
         raise InvalidInput(
             Reason.CONFIG_INVALID,
@@ -49,8 +55,16 @@ def read_key(path: Path) -> Signer:
         raise InvalidInput(
             Reason.CONFIG_INVALID, f"{path} does not hold 64 hexadecimal digits"
         ) from None
+    return seed
 
 
 def read_or_write_key(path: Path) -> Signer:
     """The key in `path`, made first if there is none."""
     return read_key(path) if path.exists() else write_key(path)
+
+
+def read_or_write_seed(path: Path) -> bytes:
+    """The secret seed in `path`, made first if there is none."""
+    if not path.exists():
+        write_key(path)
+    return read_seed(path)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Protocol, Self, runtime_checkable
 
 from walras.core.bids import Proposal
@@ -17,22 +16,30 @@ class Description:
     Attributes:
         name: of the strategy, not of the node that runs it.
         version: of its code.
+        chains: CAIP-2 ids that it takes; none: any.
+        venue_kinds: kinds of venue that it can use; none: any.
+        max_intents, max_venues: the largest problem that it takes; 0: any.
     """
 
     name: str
     version: str
+    chains: tuple[str, ...] = ()
+    venue_kinds: tuple[str, ...] = ()
+    max_intents: int = 0
+    max_venues: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
-    """A moment on the monotonic clock, which comes early if the engine hangs up.
+    """A moment on the monotonic clock. The node moves it: it is earlier while others wait for the
+    slot, and at once if the engine hangs up.
 
     Attributes:
         at: seconds, as `time.monotonic` counts them.
     """
 
     at: float
-    _cancelled: Event = field(default_factory=Event, repr=False, compare=False)
+    _cancelled: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def after(cls, seconds: float) -> Self:
@@ -41,7 +48,7 @@ class Deadline:
 
     def remaining(self) -> float:
         """Seconds left, ≥ 0."""
-        return 0.0 if self._cancelled.is_set() else max(0.0, self.at - time.monotonic())
+        return 0.0 if self._cancelled else max(0.0, self.at - time.monotonic())
 
     @property
     def passed(self) -> bool:
@@ -49,8 +56,8 @@ class Deadline:
         return self.remaining() == 0.0
 
     def cancel(self) -> None:
-        """Let it pass now; from any thread."""
-        self._cancelled.set()
+        """Let it pass now, for good; from any thread."""
+        self._cancelled = True
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.ledger.changes import Changes
+from walras.ledger.fleet import to_json as fleet_to_json
 from walras.ledger.state import State
 from walras.protocol.codec import encode
 from walras.protocol.records import RulesSet
@@ -293,6 +294,10 @@ def _state_statements(
         settings.append({"name": "genesis", "body": encode(state.genesis)[1]})
     if changes.rules:
         settings.append({"name": "rules", "body": encode(RulesSet(state.rules))[1]})
+    if changes.fleet:
+        settings.append({"name": schema.FLEET, "body": fleet_to_json(state.fleet).encode()})
+    if changes.watch:
+        settings.append({"name": schema.WATCH, "body": json.dumps(state.watch.to_json()).encode()})
     if settings:
         yield _upsert(schema.setting), settings
 

@@ -26,7 +26,16 @@ from walras.audit.tiles import (
 )
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
-from walras.protocol.records import KIND_OF_TYPE, Awarded, BidReceived, Kind, Sealed, Settled
+from walras.protocol.records import (
+    KIND_OF_TYPE,
+    Awarded,
+    BidReceived,
+    Kind,
+    Observations,
+    Observed,
+    Sealed,
+    Settled,
+)
 
 CHECKPOINT = "checkpoint"
 VERIFIER_KEY = "log.vkey"
@@ -37,7 +46,14 @@ MAX_BLOB_BYTES = 1 << 30
 _MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 _MAX_TILE_BYTES = TILE_WIDTH * HASH_BYTES
 
-_WITH_BLOBS = {Kind.SEALED, Kind.BID_RECEIVED, Kind.AWARDED, Kind.SETTLED}
+_WITH_BLOBS = {
+    Kind.SEALED,
+    Kind.BID_RECEIVED,
+    Kind.AWARDED,
+    Kind.OBSERVED,
+    Kind.SETTLED,
+    Kind.OBSERVATIONS,
+}
 
 
 def blob_path(digest: bytes) -> str:
@@ -58,9 +74,11 @@ def blobs_of(entry: bytes) -> tuple[bytes, ...]:
     if kind not in _WITH_BLOBS:
         return ()
     match decode(kind, signed.body):
-        case Sealed(problem_digest=digest) | BidReceived(bid_digest=digest):
+        case Sealed(problem_digest=digest, dispatch_digest=dispatch):
+            return (digest, dispatch) if dispatch else (digest,)
+        case BidReceived(bid_digest=digest) | Awarded(bundle_digest=digest):
             return (digest,)
-        case Awarded(bundle_digest=digest):
+        case Observed(calls_digest=digest) | Observations(list_digest=digest):
             return (digest,)
         case Settled(bundle_digest=bundle, balances_digest=balances, venues_digest=venues):
             return (bundle, balances, venues)

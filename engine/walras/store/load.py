@@ -1,5 +1,6 @@
 """Reading the state back after a restart."""
 
+import json
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,7 +11,9 @@ from walras.audit.merkle import Tree
 from walras.core.assets import Asset
 from walras.core.errors import Reason, WalrasError
 from walras.ledger.book import BookEntry, IntentState
+from walras.ledger.fleet import from_json as fleet_from_json
 from walras.ledger.state import State
+from walras.market.watch import VenueWatch
 from walras.protocol.codec import decode
 from walras.protocol.problem import Price
 from walras.protocol.records import Genesis, Kind, RulesSet
@@ -95,6 +98,12 @@ async def _load(store: Store) -> Loaded:
 async def _load_state(db: AsyncConnection) -> State:
     state = State()
     for row in await db.execute(sa.select(schema.setting)):
+        if row.name == schema.FLEET:
+            state.fleet = fleet_from_json(row.body.decode())
+            continue
+        if row.name == schema.WATCH:
+            state.watch = VenueWatch.from_json(json.loads(row.body))
+            continue
         record = decode(Kind(row.name), row.body)
         if isinstance(record, Genesis):
             state.genesis = record

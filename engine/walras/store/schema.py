@@ -108,3 +108,9 @@ setting = Table(
     Column("name", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
+
+FLEET = "fleet-state"
+"""The setting that holds the standing of the solver nodes, as JSON."""
+
+WATCH = "venue-watch"
+"""The setting that holds what is known of the venues' health, as JSON."""

@@ -12,6 +12,7 @@ from support.audit.scenario import DOMAIN, U, W, owner, signer
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
 from walras.audit import envelope
+from walras.audit.merkle import Tree
 from walras.audit.replay import Bidding, Replay
 from walras.core.bids import Bundle, SettledFill
 from walras.core.errors import Reason
@@ -55,12 +56,19 @@ def refused_for(reason: Reason) -> Callable[[Attack], Attack]:
 # what the forger works out with the engine's own code
 
 
+def replayed(forgery: Forgery, end: int) -> Replay:
+    """The log's first `end` entries, as an auditor reads them."""
+    tree = Tree()
+    machine = Replay(forgery.engine.public_key, forgery.blobs.__getitem__, tree.root)
+    for leaf in forgery.leaves[:end]:
+        machine.apply(leaf)
+        tree.append(leaf)
+    return machine
+
+
 def closed_batch(forgery: Forgery, auction_id: int) -> ClosedBatch:
     """The batch as the log up to its closing gives it."""
-    machine = Replay(forgery.engine.public_key, forgery.blobs.__getitem__)
-    for leaf in forgery.leaves[: forgery.of(Closed, auction_id)]:
-        machine.apply(leaf)
-    phase = machine._phase
+    phase = replayed(forgery, forgery.of(Closed, auction_id))._phase
     assert isinstance(phase, Bidding)
     return phase.batch.close(phase.received)
 
@@ -397,14 +405,17 @@ def bid_that_breaks_a_rule_accepted(forgery: Forgery) -> int:
 
 @refused_for(Reason.RECORD_UNAUTHORISED)
 def bid_of_a_solver_that_was_not_asked(forgery: Forgery) -> int:
+    return forgery.change(forgery.of(BidReceived, 2), solver=owner("mallory"))
+
+
+@refused_for(Reason.DISPATCH_MISMATCH)
+def solver_that_was_asked_left_out_of_the_sealing(forgery: Forgery) -> int:
     sealed = forgery.read(forgery.of(Sealed, 2))
-    at = forgery.of(BidReceived, 2)
-    bid = forgery.read(at)
+    bid = forgery.read(forgery.of(BidReceived, 2))
     assert isinstance(sealed, Sealed)
     assert isinstance(bid, BidReceived)
     asked = tuple(solver for solver in sealed.solvers if solver.public_key != bid.solver)
-    forgery.change(forgery.of(Sealed, 2), solvers=asked)
-    return at
+    return forgery.change(forgery.of(Sealed, 2), solvers=asked)
 
 
 @refused_for(Reason.RECORD_OUT_OF_ORDER)

@@ -9,13 +9,14 @@ auction 6   nothing to solve, only an intent that expired
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from support.audit.log_copy import Forgery, LogCopy
 from support.audit.scripted_node import Script, ScriptedNode, Task, silence
@@ -120,6 +121,10 @@ def order(
     )
 
 
+NO_PROBES_MS = 86_400_000
+"""Between two signed probes: the clock stands still for most of the time, so none is due."""
+
+
 @dataclass
 class Play:
     """One engine's life in several runs, with the nodes that it asks."""
@@ -130,6 +135,7 @@ class Play:
     solvers: list[SolverConfig] = field(default_factory=list)
     receipts: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     ids: dict[str, bytes] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     async def add_nodes(self, *names: str) -> None:
         for name in names:
@@ -145,6 +151,7 @@ class Play:
             solvers=self.solvers,
             interval_ms=1_000,
             solve_ms=20_000,
+            **{"fleet": {"probe_interval_ms": NO_PROBES_MS}, **self.settings},
         )
         async with run_engine(config, self.clock) as engine:
             await engine.fleet.settle_in(10)
@@ -423,12 +430,17 @@ async def copy_log(client: Client) -> LogCopy:
     return LogCopy(answer.checkpoint, leaves, blobs, tiles)
 
 
-async def _record(folder: Path) -> Recorded:
-    # With keys that stay the same and a clock moved by hand, so do ties and all else.
-    for name in ("engine", "operator"):
+def write_keys(folder: Path) -> None:
+    """Keys that stay the same; with a clock moved by hand, so do ties and all else."""
+    for name in ("engine", "operator", "vrf", "prober"):
         (folder / f"{name}.key").write_text(sha256(name.encode()).hexdigest())
-    play = Play(folder)
-    await play_all(play)
+
+
+async def record(play: Play, whole: Callable[[Play], Awaitable[None]]) -> Recorded:
+    """The log that `whole` writes."""
+    folder = play.folder
+    write_keys(folder)
+    await whole(play)
     async with play.running() as (engine, client):
         log = await copy_log(client)
         key = parse_vkey(engine.verifier_key)
@@ -444,4 +456,4 @@ async def _record(folder: Path) -> Recorded:
 def recorded() -> Recorded:
     """The log, written once for all tests of a process."""
     with TemporaryDirectory() as folder:
-        return asyncio.run(_record(Path(folder)))
+        return asyncio.run(record(Play(Path(folder)), play_all))

@@ -671,11 +671,20 @@ class Rules(_message.Message):
     MAX_BIDS_FIELD_NUMBER: _builtins.int
     MAX_OPEN_PER_OWNER_FIELD_NUMBER: _builtins.int
     MAX_OPEN_FIELD_NUMBER: _builtins.int
+    MIN_VENUE_VALUE_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_RATIO_FIELD_NUMBER: _builtins.int
+    MAX_VENUE_AGE_MS_FIELD_NUMBER: _builtins.int
+    MAX_VENUE_MOVE_BPS_FIELD_NUMBER: _builtins.int
     collar_bps: _builtins.int
     reward_cap: _builtins.int
     max_bids: _builtins.int
     max_open_per_owner: _builtins.int
     max_open: _builtins.int
+    min_venue_value: _builtins.int
+    """Of venues; 0: not looked at."""
+    max_price_ratio: _builtins.int
+    max_venue_age_ms: _builtins.int
+    max_venue_move_bps: _builtins.int
     def __init__(
         self,
         *,
@@ -684,10 +693,14 @@ class Rules(_message.Message):
         max_bids: _builtins.int = ...,
         max_open_per_owner: _builtins.int = ...,
         max_open: _builtins.int = ...,
+        min_venue_value: _builtins.int = ...,
+        max_price_ratio: _builtins.int = ...,
+        max_venue_age_ms: _builtins.int = ...,
+        max_venue_move_bps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "reward_cap", b"reward_cap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "max_price_ratio", b"max_price_ratio", "max_venue_age_ms", b"max_venue_age_ms", "max_venue_move_bps", b"max_venue_move_bps", "min_venue_value", b"min_venue_value", "reward_cap", b"reward_cap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -702,8 +715,11 @@ class Genesis(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     OPERATORS_FIELD_NUMBER: _builtins.int
+    VRF_KEY_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     engine: _builtins.bytes
+    vrf_key: _builtins.bytes
+    """ECVRF-EDWARDS25519-SHA512-TAI; seeds who is asked."""
     @_builtins.property
     def operators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
@@ -712,10 +728,11 @@ class Genesis(_message.Message):
         domain: _builtins.str = ...,
         engine: _builtins.bytes = ...,
         operators: _abc.Iterable[_builtins.bytes] | None = ...,
+        vrf_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "engine", b"engine", "operators", b"operators"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "engine", b"engine", "operators", b"operators", "vrf_key", b"vrf_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,13 +798,19 @@ class Sealed(_message.Message):
     SEALED_MS_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     SOLVERS_FIELD_NUMBER: _builtins.int
+    DISPATCH_DIGEST_FIELD_NUMBER: _builtins.int
+    CANARIES_DIGEST_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     problem_digest: _builtins.bytes
     sealed_ms: _builtins.int
     deadline_ms: _builtins.int
+    dispatch_digest: _builtins.bytes
+    """SHA-256 of the Dispatch, the name of its blob; empty where nobody was asked."""
+    canaries_digest: _builtins.bytes
+    """SHA-256(salt || ids of the canary intents, ascending); Observed reveals both."""
     @_builtins.property
     def solvers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SolverKey]:
-        """Who was asked; only their bids count."""
+        """Who was asked or stood by; only their bids count."""
 
     def __init__(
         self,
@@ -797,10 +820,12 @@ class Sealed(_message.Message):
         sealed_ms: _builtins.int = ...,
         deadline_ms: _builtins.int = ...,
         solvers: _abc.Iterable[Global___SolverKey] | None = ...,
+        dispatch_digest: _builtins.bytes = ...,
+        canaries_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "deadline_ms", b"deadline_ms", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms", "solvers", b"solvers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "canaries_digest", b"canaries_digest", "deadline_ms", b"deadline_ms", "dispatch_digest", b"dispatch_digest", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms", "solvers", b"solvers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1015,3 +1040,663 @@ class Voided(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Voided: _TypeAlias = Voided  # noqa: Y015
+
+@_typing.final
+class Dispatch(_message.Message):
+    """Who was asked for what, and on which view of the nodes. Its bytes are a blob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VRF_PROOF_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    vrf_proof: _builtins.bytes
+    """Of the engine's VRF key over the auction; its output seeds every draw."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeLoad]:
+        """Connected nodes, by ascending key."""
+
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadProbe]: ...
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]:
+        """In the order in which the problem splits."""
+
+    def __init__(
+        self,
+        *,
+        vrf_proof: _builtins.bytes = ...,
+        nodes: _abc.Iterable[Global___NodeLoad] | None = ...,
+        probes: _abc.Iterable[Global___LoadProbe] | None = ...,
+        parts: _abc.Iterable[Global___Assignment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "parts", b"parts", "probes", b"probes", "vrf_proof", b"vrf_proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dispatch: _TypeAlias = Dispatch  # noqa: Y015
+
+@_typing.final
+class NodeLoad(_message.Message):
+    """What the router knows of a node beyond what the log says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    in_flight: _builtins.int
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        in_flight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeLoad: _TypeAlias = NodeLoad  # noqa: Y015
+
+@_typing.final
+class LoadProbe(_message.Message):
+    """An answer in Prequal's probe pool, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    LATENCY_US_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    in_flight: _builtins.int
+    latency_us: _builtins.int
+    at_us: _builtins.int
+    """Since the epoch."""
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        in_flight: _builtins.int = ...,
+        latency_us: _builtins.int = ...,
+        at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "in_flight", b"in_flight", "latency_us", b"latency_us", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadProbe: _TypeAlias = LoadProbe  # noqa: Y015
+
+@_typing.final
+class Assignment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_DIGEST_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    part_digest: _builtins.bytes
+    """SHA-256 of the part's Problem bytes; a bid may name it."""
+    asked: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first are asked at once, the others one by one where one fails. Indices of Dispatch.nodes."""
+
+    def __init__(
+        self,
+        *,
+        part_digest: _builtins.bytes = ...,
+        nodes: _abc.Iterable[_builtins.int] | None = ...,
+        asked: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "nodes", b"nodes", "part_digest", b"part_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
+
+@_typing.final
+class Observed(_message.Message):
+    """How the calls of an auction ended. Logged with its settlement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    CALLS_DIGEST_FIELD_NUMBER: _builtins.int
+    CANARY_SALT_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
+    auction_id: _builtins.int
+    at_ms: _builtins.int
+    calls_digest: _builtins.bytes
+    """SHA-256 of the Calls, the name of their blob."""
+    canary_salt: _builtins.bytes
+    @_builtins.property
+    def canaries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        auction_id: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        calls_digest: _builtins.bytes = ...,
+        canary_salt: _builtins.bytes = ...,
+        canaries: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "auction_id", b"auction_id", "calls_digest", b"calls_digest", "canaries", b"canaries", "canary_salt", b"canary_salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observed: _TypeAlias = Observed  # noqa: Y015
+
+@_typing.final
+class Calls(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Call]:
+        """In the order in which they ended."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___Call] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calls: _TypeAlias = Calls  # noqa: Y015
+
+@_typing.final
+class Call(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    LATENCY_US_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
+    part: _builtins.int
+    """Index of Dispatch.parts."""
+    solver: _builtins.bytes
+    outcome: _builtins.str
+    """ok, timeout, error or cancelled."""
+    latency_us: _builtins.int
+    ahead: _builtins.int
+    """Calls in flight at the node when this one was sent, itself included."""
+    reported: _builtins.int
+    """As the node said; 0 where it said nothing."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        outcome: _builtins.str = ...,
+        latency_us: _builtins.int = ...,
+        ahead: _builtins.int = ...,
+        reported: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "latency_us", b"latency_us", "outcome", b"outcome", "part", b"part", "reported", b"reported", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Call: _TypeAlias = Call  # noqa: Y015
+
+@_typing.final
+class FleetChanged(_message.Message):
+    """The fleet's next version: what was configured, what followed from the log by rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    at_ms: _builtins.int
+    @_builtins.property
+    def rules(self) -> Global___FleetRules:
+        """Set where they change."""
+
+    @_builtins.property
+    def joined(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetNode]:
+        """New nodes and new descriptions of known ones, by ascending key."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetChange]:
+        """Every change with the rule behind it."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        rules: Global___FleetRules | None = ...,
+        joined: _abc.Iterable[Global___FleetNode] | None = ...,
+        left: _abc.Iterable[_builtins.bytes] | None = ...,
+        changes: _abc.Iterable[Global___FleetChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "changes", b"changes", "joined", b"joined", "left", b"left", "rules", b"rules", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetChanged: _TypeAlias = FleetChanged  # noqa: Y015
+
+@_typing.final
+class FleetChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    node: _builtins.bytes
+    """Empty: the whole fleet."""
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        node: _builtins.bytes = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "rule", b"rule", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetChange: _TypeAlias = FleetChange  # noqa: Y015
+
+@_typing.final
+class FleetRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    WEIGH_FIELD_NUMBER: _builtins.int
+    BOND_ASSET_FIELD_NUMBER: _builtins.int
+    PROBERS_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    weigh: _builtins.str
+    bond_asset: _builtins.str
+    region: _builtins.str
+    """Where the engine is."""
+    @_builtins.property
+    def probers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """By ascending key."""
+
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetSetting]:
+        """Every numeric setting, by ascending name."""
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        weigh: _builtins.str = ...,
+        bond_asset: _builtins.str = ...,
+        probers: _abc.Iterable[_builtins.bytes] | None = ...,
+        settings: _abc.Iterable[Global___FleetSetting] | None = ...,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bond_asset", b"bond_asset", "policy", b"policy", "probers", b"probers", "region", b"region", "settings", b"settings", "weigh", b"weigh"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetRules: _TypeAlias = FleetRules  # noqa: Y015
+
+@_typing.final
+class FleetSetting(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    value: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetSetting: _TypeAlias = FleetSetting  # noqa: Y015
+
+@_typing.final
+class FleetNode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    CHAINS_FIELD_NUMBER: _builtins.int
+    VENUE_KINDS_FIELD_NUMBER: _builtins.int
+    MAX_INTENTS_FIELD_NUMBER: _builtins.int
+    MAX_VENUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    public_key: _builtins.bytes
+    group: _builtins.str
+    region: _builtins.str
+    slots: _builtins.int
+    max_intents: _builtins.int
+    """0: any."""
+    max_venues: _builtins.int
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def venue_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+        group: _builtins.str = ...,
+        region: _builtins.str = ...,
+        slots: _builtins.int = ...,
+        chains: _abc.Iterable[_builtins.str] | None = ...,
+        venue_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        max_intents: _builtins.int = ...,
+        max_venues: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chains", b"chains", "group", b"group", "max_intents", b"max_intents", "max_venues", b"max_venues", "name", b"name", "public_key", b"public_key", "region", b"region", "slots", b"slots", "venue_kinds", b"venue_kinds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetNode: _TypeAlias = FleetNode  # noqa: Y015
+
+@_typing.final
+class FleetUpdate(_message.Message):
+    """Signed by an operator: takes nodes out of service, or back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    operator: _builtins.bytes
+    nonce: _builtins.int
+    @_builtins.property
+    def drained(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Public keys."""
+
+    @_builtins.property
+    def resumed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        operator: _builtins.bytes = ...,
+        nonce: _builtins.int = ...,
+        drained: _abc.Iterable[_builtins.bytes] | None = ...,
+        resumed: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "drained", b"drained", "nonce", b"nonce", "operator", b"operator", "resumed", b"resumed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetUpdate: _TypeAlias = FleetUpdate  # noqa: Y015
+
+@_typing.final
+class VenuesWatched(_message.Message):
+    """Venues that the watch takes out of the next problem, and those it lets back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    @_builtins.property
+    def quarantined(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantinedVenue]: ...
+    @_builtins.property
+    def released(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        quarantined: _abc.Iterable[Global___QuarantinedVenue] | None = ...,
+        released: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "quarantined", b"quarantined", "released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VenuesWatched: _TypeAlias = VenuesWatched  # noqa: Y015
+
+@_typing.final
+class QuarantinedVenue(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    venue: _builtins.str
+    rule: _builtins.str
+    """drained, implausible, stale or volatile."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___Detail]: ...
+    def __init__(
+        self,
+        *,
+        venue: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        details: _abc.Iterable[Global___Detail] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "rule", b"rule", "venue", b"venue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantinedVenue: _TypeAlias = QuarantinedVenue  # noqa: Y015
+
+@_typing.final
+class Challenge(_message.Message):
+    """Signed by a prober: sent to a node, fresh."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PROBER_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_SIZE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_ROOT_FIELD_NUMBER: _builtins.int
+    VRF_PROOF_FIELD_NUMBER: _builtins.int
+    SENT_MS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    epoch: _builtins.int
+    prober: _builtins.bytes
+    node: _builtins.bytes
+    nonce: _builtins.bytes
+    """32 random bytes."""
+    checkpoint_size: _builtins.int
+    """The newest checkpoint that the prober holds."""
+    checkpoint_root: _builtins.bytes
+    vrf_proof: _builtins.bytes
+    """Of the prober's key; fixes when in the epoch."""
+    sent_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        prober: _builtins.bytes = ...,
+        node: _builtins.bytes = ...,
+        nonce: _builtins.bytes = ...,
+        checkpoint_size: _builtins.int = ...,
+        checkpoint_root: _builtins.bytes = ...,
+        vrf_proof: _builtins.bytes = ...,
+        sent_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_root", b"checkpoint_root", "checkpoint_size", b"checkpoint_size", "domain", b"domain", "epoch", b"epoch", "node", b"node", "nonce", b"nonce", "prober", b"prober", "sent_ms", b"sent_ms", "vrf_proof", b"vrf_proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Challenge: _TypeAlias = Challenge  # noqa: Y015
+
+@_typing.final
+class Echo(_message.Message):
+    """Signed by a node: its answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    CHALLENGE_DIGEST_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_SIZE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_ROOT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    node: _builtins.bytes
+    challenge_digest: _builtins.bytes
+    """SHA-256 of the challenge's envelope."""
+    checkpoint_size: _builtins.int
+    """The newest checkpoint that the node holds."""
+    checkpoint_root: _builtins.bytes
+    in_flight: _builtins.int
+    slots: _builtins.int
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        node: _builtins.bytes = ...,
+        challenge_digest: _builtins.bytes = ...,
+        checkpoint_size: _builtins.int = ...,
+        checkpoint_root: _builtins.bytes = ...,
+        in_flight: _builtins.int = ...,
+        slots: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_digest", b"challenge_digest", "checkpoint_root", b"checkpoint_root", "checkpoint_size", b"checkpoint_size", "domain", b"domain", "in_flight", b"in_flight", "node", b"node", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Echo: _TypeAlias = Echo  # noqa: Y015
+
+@_typing.final
+class Observation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    ECHO_FIELD_NUMBER: _builtins.int
+    RTT_US_FIELD_NUMBER: _builtins.int
+    challenge: _builtins.bytes
+    """A Challenge in its envelope."""
+    echo: _builtins.bytes
+    """The Echo in its envelope; empty where none came in time."""
+    rtt_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        challenge: _builtins.bytes = ...,
+        echo: _builtins.bytes = ...,
+        rtt_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "echo", b"echo", "rtt_us", b"rtt_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observation: _TypeAlias = Observation  # noqa: Y015
+
+@_typing.final
+class ObservationList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """By ascending key of the node."""
+
+    def __init__(
+        self,
+        *,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObservationList: _TypeAlias = ObservationList  # noqa: Y015
+
+@_typing.final
+class Observations(_message.Message):
+    """Signed by a prober: what it saw in one epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    PROBER_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LIST_DIGEST_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    prober: _builtins.bytes
+    epoch: _builtins.int
+    list_digest: _builtins.bytes
+    """SHA-256 of the ObservationList, the name of its blob."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        prober: _builtins.bytes = ...,
+        epoch: _builtins.int = ...,
+        list_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "epoch", b"epoch", "list_digest", b"list_digest", "prober", b"prober"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observations: _TypeAlias = Observations  # noqa: Y015

@@ -40,21 +40,51 @@ class DescribeResponse(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    CHAINS_FIELD_NUMBER: _builtins.int
+    VENUE_KINDS_FIELD_NUMBER: _builtins.int
+    MAX_INTENTS_FIELD_NUMBER: _builtins.int
+    MAX_VENUES_FIELD_NUMBER: _builtins.int
+    HELD_PROBLEMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What the solver calls itself."""
     version: _builtins.str
     public_key: _builtins.bytes
     """Ed25519; every bid of this node is signed by it."""
+    slots: _builtins.int
+    """Problems it works on at the same time; 0 means 1."""
+    region: _builtins.str
+    max_intents: _builtins.int
+    """The largest problem that it takes; 0: any."""
+    max_venues: _builtins.int
+    held_problems: _builtins.int
+    """How many of the latest problems it keeps, for deltas; 0: it takes none."""
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """CAIP-2 ids that it takes, ascending; none: any."""
+
+    @_builtins.property
+    def venue_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of venue that it can use, ascending; none: any."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         version: _builtins.str = ...,
         public_key: _builtins.bytes = ...,
+        slots: _builtins.int = ...,
+        region: _builtins.str = ...,
+        chains: _abc.Iterable[_builtins.str] | None = ...,
+        venue_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        max_intents: _builtins.int = ...,
+        max_venues: _builtins.int = ...,
+        held_problems: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "public_key", b"public_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chains", b"chains", "held_problems", b"held_problems", "max_intents", b"max_intents", "max_venues", b"max_venues", "name", b"name", "public_key", b"public_key", "region", b"region", "slots", b"slots", "venue_kinds", b"venue_kinds", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -67,13 +97,26 @@ class SolveRequest(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     INTENTS_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    PROBLEM_DIGEST_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
     problem: _builtins.bytes
-    """The exact bytes of a sealed Problem."""
+    """The exact bytes of a Problem; empty where a delta is given."""
     budget_ms: _builtins.int
     """Bids that arrive within this time count."""
+    problem_digest: _builtins.bytes
+    """SHA-256 of the problem's bytes; bids name it."""
+    checkpoint: _builtins.bytes
+    """The newest signed checkpoint of the engine's log."""
     @_builtins.property
     def intents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The bodies (serialized Intent) of the problem's intents, in its order."""
+        """The bodies (serialized Intent) of the problem's intents that this request's base does not
+        name, in any order; all of them where there is no base.
+        """
+
+    @_builtins.property
+    def delta(self) -> Global___ProblemDelta:
+        """From a problem that the node holds."""
 
     def __init__(
         self,
@@ -81,31 +124,172 @@ class SolveRequest(_message.Message):
         problem: _builtins.bytes = ...,
         intents: _abc.Iterable[_builtins.bytes] | None = ...,
         budget_ms: _builtins.int = ...,
+        delta: Global___ProblemDelta | None = ...,
+        problem_digest: _builtins.bytes = ...,
+        checkpoint: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "intents", b"intents", "problem", b"problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "checkpoint", b"checkpoint", "delta", b"delta", "intents", b"intents", "problem", b"problem", "problem_digest", b"problem_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SolveRequest: _TypeAlias = SolveRequest  # noqa: Y015
 
 @_typing.final
+class ProblemDelta(_message.Message):
+    """A problem's bytes as pieces of an earlier one's. A node that does not hold the base, or not the body
+    of an intent, answers FAILED_PRECONDITION and is sent the whole.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_DIGEST_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    base_digest: _builtins.bytes
+    """SHA-256 of the bytes of the problem that it builds on."""
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """Joined, they are the problem's bytes."""
+
+    def __init__(
+        self,
+        *,
+        base_digest: _builtins.bytes = ...,
+        spans: _abc.Iterable[Global___Span] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_digest", b"base_digest", "spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProblemDelta: _TypeAlias = ProblemDelta  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    INSERT_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Where `insert` is empty: `length` bytes of the base from `offset` on."""
+    length: _builtins.int
+    insert: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+        insert: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["insert", b"insert", "length", b"length", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
+
+@_typing.final
 class SolveResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BID_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
     bid: _builtins.bytes
-    """A Bid in a DSSE envelope."""
+    """A Bid in a DSSE envelope; empty in a last message that only reports."""
+    in_flight: _builtins.int
+    """Calls in flight at the node, this one included."""
     def __init__(
         self,
         *,
         bid: _builtins.bytes = ...,
+        in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid", b"bid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid", b"bid", "in_flight", b"in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SolveResponse: _TypeAlias = SolveResponse  # noqa: Y015
+
+@_typing.final
+class ReportLoadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportLoadRequest: _TypeAlias = ReportLoadRequest  # noqa: Y015
+
+@_typing.final
+class ReportLoadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    LATENCY_US_FIELD_NUMBER: _builtins.int
+    in_flight: _builtins.int
+    latency_us: _builtins.int
+    """Estimate of what one more call takes now."""
+    def __init__(
+        self,
+        *,
+        in_flight: _builtins.int = ...,
+        latency_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "latency_us", b"latency_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportLoadResponse: _TypeAlias = ReportLoadResponse  # noqa: Y015
+
+@_typing.final
+class ProbeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    challenge: _builtins.bytes
+    """A Challenge in a DSSE envelope."""
+    def __init__(
+        self,
+        *,
+        challenge: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
+
+@_typing.final
+class ProbeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ECHO_FIELD_NUMBER: _builtins.int
+    echo: _builtins.bytes
+    """An Echo in a DSSE envelope."""
+    def __init__(
+        self,
+        *,
+        echo: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["echo", b"echo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeResponse: _TypeAlias = ProbeResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SolverServiceStub:
-    """Implemented by solver nodes, called by the engine.
+    """Implemented by solver nodes, called by the engine and by probers.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,20 @@ class SolverServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveResponse.FromString,
                 _registered_method=True)
+        self.ReportLoad = channel.unary_unary(
+                '/walras.api.v1.SolverService/ReportLoad',
+                request_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadResponse.FromString,
+                _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/walras.api.v1.SolverService/Probe',
+                request_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeResponse.FromString,
+                _registered_method=True)
 
 
 class SolverServiceServicer:
-    """Implemented by solver nodes, called by the engine.
+    """Implemented by solver nodes, called by the engine and by probers.
     """
 
     def Describe(self, request, context):
@@ -58,7 +68,21 @@ class SolverServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Solve(self, request, context):
-        """Bids as they are found, until the budget is used up.
+        """Bids as they are found, until the budget is used up. Several calls may be in flight.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportLoad(self, request, context):
+        """How busy the node is; answered at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Probe(self, request, context):
+        """A sign of life, signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +101,16 @@ def add_SolverServiceServicer_to_server(servicer, server):
                     request_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveResponse.SerializeToString,
             ),
+            'ReportLoad': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportLoad,
+                    request_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadResponse.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'walras.api.v1.SolverService', rpc_method_handlers)
@@ -86,7 +120,7 @@ def add_SolverServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SolverService:
-    """Implemented by solver nodes, called by the engine.
+    """Implemented by solver nodes, called by the engine and by probers.
     """
 
     @staticmethod
@@ -133,6 +167,60 @@ class SolverService:
             '/walras.api.v1.SolverService/Solve',
             walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.SerializeToString,
             walras_dot_api_dot_v1_dot_solver__service__pb2.SolveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.SolverService/ReportLoad',
+            walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_solver__service__pb2.ReportLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.SolverService/Probe',
+            walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_solver__service__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

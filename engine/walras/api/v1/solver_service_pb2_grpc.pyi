@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SolverServiceStub:
-    """Implemented by solver nodes, called by the engine."""
+    """Implemented by solver nodes, called by the engine and by probers."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,19 +35,27 @@ class SolverServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SolverServiceAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]
     Solve: _grpc.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]
-    """Bids as they are found, until the budget is used up."""
+    """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+    ReportLoad: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]
+    """How busy the node is; answered at once."""
+    Probe: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.ProbeRequest, _solver_service_pb2.ProbeResponse]
+    """A sign of life, signed."""
 
 @_typing.type_check_only
 class SolverServiceAsyncStub(SolverServiceStub):
-    """Implemented by solver nodes, called by the engine."""
+    """Implemented by solver nodes, called by the engine and by probers."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]  # type: ignore[assignment]
     Solve: _aio.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]  # type: ignore[assignment]
-    """Bids as they are found, until the budget is used up."""
+    """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+    ReportLoad: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]  # type: ignore[assignment]
+    """How busy the node is; answered at once."""
+    Probe: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.ProbeRequest, _solver_service_pb2.ProbeResponse]  # type: ignore[assignment]
+    """A sign of life, signed."""
 
 class SolverServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Implemented by solver nodes, called by the engine."""
+    """Implemented by solver nodes, called by the engine and by probers."""
 
     @_abc_1.abstractmethod
     def Describe(
@@ -62,6 +70,22 @@ class SolverServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _solver_service_pb2.SolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_solver_service_pb2.SolveResponse], _abc.AsyncIterator[_solver_service_pb2.SolveResponse]]:
-        """Bids as they are found, until the budget is used up."""
+        """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+
+    @_abc_1.abstractmethod
+    def ReportLoad(
+        self,
+        request: _solver_service_pb2.ReportLoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_solver_service_pb2.ReportLoadResponse, _abc.Awaitable[_solver_service_pb2.ReportLoadResponse]]:
+        """How busy the node is; answered at once."""
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _solver_service_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_solver_service_pb2.ProbeResponse, _abc.Awaitable[_solver_service_pb2.ProbeResponse]]:
+        """A sign of life, signed."""
 
 def add_SolverServiceServicer_to_server(servicer: SolverServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -64,6 +64,10 @@ def serve(
             "--key", "-k", help="Key file, made if it is not there. Unset: a passing key."
         ),
     ] = None,
+    slots: Annotated[
+        int, typer.Option(min=1, max=256, help="Problems that it works on at the same time.")
+    ] = 1,
+    region: Annotated[str, typer.Option(help="Where it runs, as engines name regions.")] = "",
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when stdin reaches its end.")
     ] = False,
@@ -75,7 +79,8 @@ def serve(
     # What it prints while it is imported would stand before the one line that is read.
     with redirect_stdout(sys.stderr):
         _search_here()
-        node = Node(load(target), signer, name)
+        # One for each slot: a solver works on one problem at a time.
+        node = Node([load(target) for _ in range(slots)], signer, name, region=region)
     asyncio.run(
         _serve(node, name or target, signer, listen, with_parent=with_parent, as_json=as_json)
     )

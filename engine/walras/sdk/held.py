@@ -1,0 +1,123 @@
+"""What a node keeps of the problems that it was sent, so that the next may be a difference."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from walras.api.v1 import solver_service_pb2
+from walras.audit import envelope
+from walras.core.errors import InvalidInput, Reason
+from walras.core.intents import Intent
+from walras.protocol.delta import Delta, Span, apply_delta
+from walras.protocol.problem import Problem
+from walras.protocol.records import Kind
+from walras.protocol.trade import decode_intent, decode_problem
+
+MAX_MESSAGE_BYTES = 256 << 20
+"""The largest problem a node takes; the engine's channel allows as much."""
+
+HELD_PROBLEMS = 256
+HELD_BYTES = 256 << 20
+"""Of problems, and as much again of intents. What came first is forgotten first."""
+
+
+class Held:
+    """The latest problems' bytes, and the intents that came with them; both bounded."""
+
+    def __init__(self) -> None:
+        self._problems: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+        self._intents = _Intents()
+
+    def take(self, request: solver_service_pb2.SolveRequest) -> bytes:
+        """The bytes of the requested problem, which are kept with the intents beside them.
+
+        On the event loop, as requests come: the next may build on this one.
+
+        Raises:
+            InvalidInput: BASE_UNKNOWN, DELTA_INVALID or DIGEST_WRONG.
+        """
+        body = self._apply(request.delta) if request.HasField("delta") else request.problem
+        digest = sha256(body).digest()
+        if digest != request.problem_digest:
+            raise InvalidInput(
+                Reason.DIGEST_WRONG,
+                "the problem's bytes do not have the digest that they came with",
+            )
+        self._keep(digest, body)
+        self._intents.add(request.intents)
+        return body
+
+    def problem(self, body: bytes) -> Problem:
+        """The problem of these bytes, which were taken before; from any thread.
+
+        Raises:
+            InvalidInput: BASE_UNKNOWN where an intent's body is not at hand, or malformed.
+        """
+        try:
+            return decode_problem(body, self._intents)
+        except KeyError:
+            message = "an intent was forgotten before its turn came"
+        except InvalidInput as error:
+            if error.reason is not Reason.INTENT_UNKNOWN:
+                raise
+            message = error.message
+        raise InvalidInput(Reason.BASE_UNKNOWN, message)
+
+    def _apply(self, delta: solver_service_pb2.ProblemDelta) -> bytes:
+        base = self._problems.get(delta.base_digest)
+        if base is None:
+            raise InvalidInput(Reason.BASE_UNKNOWN, "the delta's base is not held here")
+        self._problems.move_to_end(delta.base_digest)
+        spans = tuple(Span(s.offset, s.length, s.insert) for s in delta.spans)
+        return apply_delta(base, Delta(delta.base_digest, spans), MAX_MESSAGE_BYTES)
+
+    def _keep(self, digest: bytes, body: bytes) -> None:
+        if digest in self._problems:
+            self._problems.move_to_end(digest)
+            return
+        self._problems[digest] = body
+        self._bytes += len(body)
+        while len(self._problems) > HELD_PROBLEMS or self._bytes > HELD_BYTES:
+            _, old = self._problems.popitem(last=False)
+            self._bytes -= len(old)
+
+
+@dataclass(slots=True)
+class _Known:
+    """An intent as it came and, once somebody asked for it, as a value."""
+
+    body: bytes
+    intent: Intent | None = None
+
+
+class _Intents(Mapping[bytes, Intent]):
+    """By id. Added to on the event loop, read from any thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, bodies: Iterable[bytes]) -> None:
+        """Those that are new, in place of the oldest where there are too many."""
+        for body in bodies:
+            name = envelope.record_id(Kind.INTENT.payload_type, body)
+            if name not in self._known:
+                self._known[name] = _Known(body)
+                self._bytes += len(body)
+        while self._bytes > HELD_BYTES:
+            _, old = self._known.popitem(last=False)
+            self._bytes -= len(old.body)
+
+    def __getitem__(self, name: bytes) -> Intent:
+        known = self._known[name]
+        if known.intent is None:
+            known.intent = decode_intent(known.body)
+        return known.intent
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
