@@ -9,7 +9,15 @@ from support.auctions import DAI, ETH, USDC, WHOLE_ETH, intent, key, pool, probl
 from support.market import signer
 
 from walras.auction.batch import OpenBatch
-from walras.auction.dispatch import asked, asked_at_once, dispatch, shard_key, takes, vrf_input
+from walras.auction.dispatch import (
+    asked,
+    asked_at_once,
+    dispatch,
+    part_size,
+    shard_key,
+    takes,
+    vrf_input,
+)
 from walras.auction.observed import canaries_digest, canaries_found
 from walras.auction.parts import split
 from walras.balance.events import CallEnded, Outcome
@@ -209,3 +217,23 @@ def test_a_bid_counts_for_the_parts_that_its_solver_was_asked_for() -> None:
     # Of the canary's part only the one node knows; with no bid it has missed it.
     (asked_for_it,) = (name for name, part in places.items() if canary in PARTS[part].intents)
     assert canaries_found(batch.close([]), [canary]) == {asked_for_it: False}
+
+
+def test_a_part_is_no_smaller_than_gains_anything() -> None:
+    made = Standing(FleetRules(part_intents=10, all_up_to=2, fan_out=2))
+    keys = [bytes([number]) * 32 for number in range(1, 5)]
+    for number, key in enumerate(keys):
+        made.join(NodeInfo(f"n{number}", key, slots=2), 0)
+    # All are asked: two nodes of two slots work on two parts of each copy at a time.
+    assert part_size(100, made, keys[:2], 0) == 50
+    # Two of four are asked: 8 slots, 4 parts side by side.
+    assert part_size(100, made, keys, 0) == 25
+    assert part_size(101, made, keys, 0) == 26
+    # The rules' size is the least.
+    assert part_size(20, made, keys, 0) == 10
+    assert part_size(100, made, [], 0) == 100
+    # No part may be too large for everybody.
+    for number, key in enumerate(keys):
+        made.join(NodeInfo(f"n{number}", key, slots=2, max_intents=7 + number), 0)
+    assert part_size(100, made, keys, 0) == 10
+    assert part_size(100, made, keys[:1], 0) == 7

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from walras.app.sequencer import Transaction
 from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, SealedBatch
-from walras.auction.dispatch import dispatch, vrf_input
+from walras.auction.dispatch import dispatch, part_size, vrf_input
 from walras.auction.observed import canaries_digest, canaries_found, promises
 from walras.auction.parts import split
 from walras.audit.vrf import VrfKey
@@ -76,7 +76,8 @@ def send_out(
     fleet = tx.state.fleet
     body = encode_problem(problem)
     digest = tx.blob(body)
-    parts = split(problem, fleet.rules.part_intents)
+    size = part_size(len(problem.intents), fleet.standing, in_flight, problem.sealed_ms)
+    parts = split(problem, size)
     bodies = (body,) if parts == (problem,) else tuple(map(encode_problem, parts))
     plan = None
     if in_flight and problem.intents:

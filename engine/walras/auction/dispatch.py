@@ -8,7 +8,7 @@ nobody can choose it, and everybody can check it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 
 from walras.balance.chooser import Chooser, weigh
@@ -56,6 +56,22 @@ def shard_key(part: Problem) -> bytes:
     groups = Counter(entry.intent.group for entry in part.intents.values())
     busiest = min(groups, key=lambda group: (-groups[group], group), default="")
     return sha256(busiest.encode()).digest()
+
+
+def part_size(intents: int, standing: Standing, connected: Collection[bytes], now_ms: int) -> int:
+    """How many intents a part should have at most.
+
+    The rules' `part_intents`, but never so few that there are more parts than the connected nodes
+    can work on side by side: a cut costs routes, and gains nothing where the parts then wait for
+    each other. No more than some node takes.
+    """
+    rules = standing.rules
+    nodes = [standing.info(key) for key in standing.eligible(now_ms) if key in connected]
+    copies = len(nodes) if len(nodes) <= rules.all_up_to else rules.fan_out
+    side_by_side = max(1, sum(node.slots for node in nodes) // max(copies, 1))
+    size = max(rules.part_intents, -(-intents // side_by_side))
+    largest = max((node.max_intents or size for node in nodes), default=size)
+    return max(1, min(size, largest))
 
 
 def dispatch(

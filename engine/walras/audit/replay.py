@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from walras.auction.batch import ClosedBatch, OpenBatch
-from walras.auction.dispatch import asked, asked_at_once, dispatch, vrf_input
+from walras.auction.dispatch import asked, asked_at_once, dispatch, part_size, vrf_input
 from walras.auction.observed import canaries_digest, canaries_found, promises
 from walras.auction.parts import split
 from walras.audit import envelope, vrf
@@ -308,10 +308,12 @@ class Replay:
     ) -> tuple[tuple[Problem, ...], Dispatch | None]:
         """The problem's parts, and who is asked for which: drawn again and compared."""
         fleet = self.state.fleet
-        parts = split(problem, fleet.rules.part_intents)
         if not record.dispatch_digest:
-            return parts, None
+            return (problem,), None
         claimed = decode_dispatch(self._blob(record.dispatch_digest))
+        connected = {node.public_key for node in claimed.nodes}
+        size = part_size(len(problem.intents), fleet.standing, connected, record.sealed_ms)
+        parts = split(problem, size)
         assert self.state.genesis is not None
         alpha = vrf_input(self.state.domain, record.auction_id)
         seed = vrf.verify(self.state.genesis.vrf_key, alpha, claimed.vrf_proof)
@@ -331,7 +333,6 @@ class Replay:
                 f"auction {record.auction_id} asked other nodes than the log and its draws give",
             )
         self.counts.asked += sum(part.asked for part in plan.parts)
-        connected = {node.public_key for node in plan.nodes}
         for key in fleet.standing.eligible(record.sealed_ms):
             if key not in connected and fleet.standing.status(key, record.sealed_ms).rtt_us:
                 self.counts.passed_over[fleet.nodes[key].name] += 1

@@ -25,7 +25,8 @@ class FleetRules:
         group_cap_bps: the most of the picks that one operator group gets, where another can take
             them; 10,000: no cap.
         explore_bps: picks that are drawn by weight alone, so that no node is forgotten.
-        part_intents: a problem with more intents is split into parts of about this many.
+        part_intents: a problem with more intents may be split, into parts of about this many or
+            more: no more parts than the nodes can work on side by side.
         all_up_to: while no more nodes than this are eligible, each part goes to all of them.
         fan_out: else to this many.
         standby: and to this many more, one by one, where a node fails.

@@ -58,7 +58,9 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
         await self._server.stop(None)
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
-        return pb.DescribeResponse(name=self.name, version="1", public_key=self.signer.public_key)
+        return pb.DescribeResponse(
+            name=self.name, version="1", public_key=self.signer.public_key, slots=8
+        )
 
     async def Solve(
         self, request: pb.SolveRequest, context: object
