@@ -222,8 +222,8 @@ def test_a_bid_counts_for_the_parts_that_its_solver_was_asked_for() -> None:
 def test_a_part_is_no_smaller_than_gains_anything() -> None:
     made = Standing(FleetRules(part_intents=10, all_up_to=2, fan_out=2))
     keys = [bytes([number]) * 32 for number in range(1, 5)]
-    for number, key in enumerate(keys):
-        made.join(NodeInfo(f"n{number}", key, slots=2), 0)
+    for number, node in enumerate(keys):
+        made.join(NodeInfo(f"n{number}", node, slots=2), 0)
     # All are asked: two nodes of two slots work on two parts of each copy at a time.
     assert part_size(100, made, keys[:2], 0) == 50
     # Two of four are asked: 8 slots, 4 parts side by side.
@@ -233,7 +233,7 @@ def test_a_part_is_no_smaller_than_gains_anything() -> None:
     assert part_size(20, made, keys, 0) == 10
     assert part_size(100, made, [], 0) == 100
     # No part may be too large for everybody.
-    for number, key in enumerate(keys):
-        made.join(NodeInfo(f"n{number}", key, slots=2, max_intents=7 + number), 0)
+    for number, node in enumerate(keys):
+        made.join(NodeInfo(f"n{number}", node, slots=2, max_intents=7 + number), 0)
     assert part_size(100, made, keys, 0) == 10
     assert part_size(100, made, keys[:1], 0) == 7
