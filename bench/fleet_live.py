@@ -62,7 +62,8 @@ def run() -> None:
     print(
         f"\n{NODES} gRPC servers on loopback, a process and a slot each,"
         f" {SERVICE_SECONDS * 1_000:.0f} ms a call (exponential),"
-        f" {SLOW_NODES} of them {SLOW_FACTOR}× slow; {rate:.0f} calls/s (load {LOAD}) for {SECONDS:.0f} s, given up after {TIMEOUT_SECONDS:.0f} s\n"
+        f" {SLOW_NODES} of them {SLOW_FACTOR}× slow; {rate:.0f} calls/s (load {LOAD})"
+        f" for {SECONDS:.0f} s, given up after {TIMEOUT_SECONDS:.0f} s\n"
     )
     columns = ("policy", "calls", "mean", "p50", "p99", "p99.9", "errors")
     print("".join(f"{name:>22}" if not i else f"{name:>9}" for i, name in enumerate(columns)))

@@ -67,7 +67,8 @@ class ForecastRules:
         scores: past errors from which the conformal correction is taken.
         step: γ of the adaptive level, > 0; larger adapts faster and wavers more.
         half_life: intervals after which a loss counts half in the choice of candidate.
-        margin: share of the loss by which a candidate must be better than a simpler one.
+        margin: share of the loss by which a candidate must be better than a simpler one. Where it
+            is about what a candidate gains, the choice wavers, at more cost than either candidate.
         alarm: intervals after which a loss counts half in the guard's alarm.
         alarm_factor: a candidate whose loss of late is above this many times persistence's is out.
     """
