@@ -50,9 +50,9 @@ def outgoing(made: Problem = PROBLEM, number: int = 1) -> Outgoing:
 
 
 @asynccontextmanager
-async def dialled(address: str) -> AsyncIterator[Node]:
+async def dialled(address: str, slots: int = 1) -> AsyncIterator[Node]:
     """A node as the engine has it."""
-    node = Node(NodeSpec("guest", address=address))
+    node = Node(NodeSpec("guest", address=address, slots=slots))
     await node.connect()
     try:
         yield node
@@ -97,7 +97,7 @@ class Recording(sdk.Node):
 
 async def test_as_many_at_once_as_slots_and_the_rest_in_order() -> None:
     solvers = [Hanging() for _ in range(3)]
-    async with serving(sdk.Node(solvers, KEY)) as address, dialled(address) as node:
+    async with serving(sdk.Node(solvers, KEY)) as address, dialled(address, slots=8) as node:
         assert node.info.slots == 3
         calls = [asyncio.create_task(answers(node, outgoing(number=n))) for n in range(1, 6)]
         await until(lambda: all(solver.started.is_set() for solver in solvers))
@@ -283,7 +283,7 @@ async def test_what_a_node_says_of_itself() -> None:
 
     async with (
         serving(sdk.Node([Choosy(), Choosy()], KEY, region="eu-west")) as address,
-        dialled(address) as node,
+        dialled(address, slots=8) as node,
     ):
         info = node.info
         assert (info.slots, info.region) == (2, "eu-west")
@@ -291,10 +291,16 @@ async def test_what_a_node_says_of_itself() -> None:
         assert (info.max_intents, info.max_venues) == (5, 6)
 
 
-async def test_more_slots_than_anybody_has_are_bounded() -> None:
-    described = pb.DescribeResponse(public_key=KEY.public_key, slots=(1 << 32) - 1)
-    async with raw_server(described.SerializeToString(), ()) as address, dialled(address) as node:
-        assert node.info.slots == 1_024
+@pytest.mark.parametrize(("said", "given", "counts"), [((1 << 32) - 1, 4, 4), (2, 4, 2), (0, 4, 1)])
+async def test_a_node_may_say_fewer_slots_than_its_operator_never_more(
+    said: int, given: int, counts: int
+) -> None:
+    described = pb.DescribeResponse(public_key=KEY.public_key, slots=said)
+    async with (
+        raw_server(described.SerializeToString(), ()) as address,
+        dialled(address, slots=given) as node,
+    ):
+        assert node.info.slots == counts
 
 
 async def test_solver_that_exits_costs_its_own_answer() -> None:

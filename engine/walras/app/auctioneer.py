@@ -50,7 +50,7 @@ MAX_WAITING = 1_024
 MAX_WAITING_PER_SIGNER = 8
 """Of them, those of one key: nobody keeps the others out."""
 
-IDLE_SECONDS = 60.0
+IDLE_MS = 60_000
 """How long a book that the last batch could not fill rests, if nothing changes."""
 
 
@@ -145,16 +145,16 @@ class Auctioneer:
 
     async def serve(self) -> None:
         """Run batches until cancelled."""
-        filled = 1
+        rest_ms = 0
         while True:
             batch = await self.open()
             # Nothing wakes a batch but time: an intent may also become eligible by itself.
-            await self._wait_for_news(filled)
+            await self._wait_for_news(rest_ms)
             while (report := await self.settle(batch)) is None:
                 await asyncio.sleep(max(self._interval_ms, 50) / 1000)
                 if self._clock() < batch.opened.opened_ms:
                     batch = await self._reopen(batch)
-            filled = report.filled
+            rest_ms = self._rest_ms(report, rest_ms)
             log.info(
                 "auction",
                 id=report.auction_id,
@@ -165,13 +165,24 @@ class Auctioneer:
                 score=report.score,
             )
 
-    async def _wait_for_news(self, filled: int) -> None:
+    def _rest_ms(self, report: AuctionReport, before: int) -> int:
+        """How long a book rests if nothing changes: not at all after a fill, long where nobody
+        who could be asked fills anything, and in between longer each time, as the next draw may
+        ask others.
+        """
+        if report.filled:
+            return 0
+        if report.copies >= len(self._fleet.ready()):
+            return IDLE_MS
+        return min(max(2 * before, self._interval_ms), IDLE_MS)
+
+    async def _wait_for_news(self, rest_ms: int) -> None:
         """After a batch that filled nothing, wait for a change; but not for ever: solvers may come
         back, or do better.
         """
-        if filled or self._sequencer.state.moves_by_itself(self._clock()):
+        if not rest_ms or self._sequencer.state.moves_by_itself(self._clock()):
             return
-        end = time.monotonic() + IDLE_SECONDS
+        end = time.monotonic() + rest_ms / 1_000
         # Looked at once an interval, as an open batch is: an event would have to come from the log.
         while self._sequencer.tree.size <= self._quiet_size and time.monotonic() < end:  # noqa: ASYNC110 - so
             await asyncio.sleep(self._interval_ms / 1000)

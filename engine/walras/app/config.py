@@ -64,7 +64,8 @@ class SolverConfig(BaseModel):
     Attributes:
         group: who operates it; caps count per group.
         region: where it is; empty: what the node says.
-        slots: of a plugin: problems that it works on at the same time.
+        slots: problems that it works on at the same time; a node that somebody runs may say
+            fewer.
     """
 
     model_config = ConfigDict(extra="forbid")

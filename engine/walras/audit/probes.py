@@ -7,7 +7,8 @@ stands by itself (signatures, VRF proofs, bindings), which takes about a millise
 is cheap.
 
 A prober answers for what it signs: one observation that breaks a rule condemns its whole list. A
-node answers for the checkpoint in its echo only: if that is not this log's, the echo is none.
+node answers for the checkpoint in its echo: if that is not this log's, `split_views` shows it; the
+echo is a sign of life all the same, as anybody who dials a node can hand it a false checkpoint.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -185,8 +186,6 @@ def judge(
                 size=challenge.checkpoint_size,
                 root=challenge.checkpoint_root.hex(),
             )
-        if echo is not None and not _holds(echo.checkpoint_size, echo.checkpoint_root, root_at):
-            echo = None
         if challenge.node in nodes:
             rtt_us, reported = (None, 0) if echo is None else (each.rtt_us, echo.in_flight)
             events.append(

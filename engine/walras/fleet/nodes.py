@@ -31,7 +31,6 @@ log = structlog.get_logger()
 DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
-MAX_SLOTS = 1_024
 SOLVE_METHOD = "/walras.api.v1.SolverService/Solve"
 MAX_ANSWER_BYTES = 16 << 20
 """All bids of one node for one problem: checking them delays the award, and they are logged."""
@@ -49,7 +48,7 @@ class NodeSpec:
         key_file: where a node started here keeps its key.
         group: who operates it, as the engine's operator knows; empty: nobody else does.
         region: where it is; empty: what the node says.
-        slots: problems that a node started here works on at the same time.
+        slots: problems that it works on at the same time, at most; a node may say fewer.
     """
 
     name: str
@@ -215,7 +214,8 @@ class Node:
                 Reason.NODE_CRASHED, f"{self.name} went away", node=self.name
             ) from None
         except grpc.aio.AioRpcError as error:
-            if base is not None and error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+            forgot = error.code() is grpc.StatusCode.FAILED_PRECONDITION and not count
+            if base is not None and forgot:
                 raise SolverFault(
                     Reason.BASE_UNKNOWN, f"{self.name} does not hold the base", node=self.name
                 ) from error
@@ -305,7 +305,8 @@ def _info(spec: NodeSpec, key: bytes, answer: solver_service_pb2.DescribeRespons
             public_key=key,
             group=spec.group,
             region=spec.region or answer.region,
-            slots=min(max(answer.slots, 1), MAX_SLOTS),
+            # More slots are more work: a node's own word may only lower what its operator gives it.
+            slots=min(max(answer.slots, 1), spec.slots),
             chains=answer.chains,
             venue_kinds=answer.venue_kinds,
             max_intents=answer.max_intents,

@@ -1,7 +1,7 @@
 """What a node keeps of the problems that it was sent, so that the next may be a difference."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -20,6 +20,10 @@ MAX_MESSAGE_BYTES = 256 << 20
 HELD_PROBLEMS = 256
 HELD_BYTES = 256 << 20
 """Of problems, and as much again of intents. What came first is forgotten first."""
+
+MAX_INTENTS = 1 << 18
+OVERHEAD_BYTES = 1_024
+"""What an intent takes beside its body, decoded: small ones must not be many more."""
 
 
 class Held:
@@ -71,7 +75,10 @@ class Held:
             raise InvalidInput(Reason.BASE_UNKNOWN, "the delta's base is not held here")
         self._problems.move_to_end(delta.base_digest)
         spans = tuple(Span(s.offset, s.length, s.insert) for s in delta.spans)
-        return apply_delta(base, Delta(delta.base_digest, spans), MAX_MESSAGE_BYTES)
+        # A problem is not many times the last one: pointing at one span again and again is.
+        fresh = sum(len(span.insert) for span in spans)
+        most = min(MAX_MESSAGE_BYTES, 4 * len(base) + fresh)
+        return apply_delta(base, Delta(delta.base_digest, spans), most)
 
     def _keep(self, digest: bytes, body: bytes) -> None:
         if digest in self._problems:
@@ -99,16 +106,24 @@ class _Intents(Mapping[bytes, Intent]):
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._bytes = 0
 
-    def add(self, bodies: Iterable[bytes]) -> None:
-        """Those that are new, in place of the oldest where there are too many."""
+    def add(self, bodies: Sequence[bytes]) -> None:
+        """Those that are new, in place of the oldest where there are too many.
+
+        Raises:
+            InvalidInput: MESSAGE_TOO_LARGE, for more than any batch has; none is looked at.
+        """
+        if len(bodies) > MAX_INTENTS:
+            raise InvalidInput(
+                Reason.MESSAGE_TOO_LARGE, f"a request brings at most {MAX_INTENTS} intents"
+            )
         for body in bodies:
             name = envelope.record_id(Kind.INTENT.payload_type, body)
             if name not in self._known:
                 self._known[name] = _Known(body)
-                self._bytes += len(body)
+                self._bytes += len(body) + OVERHEAD_BYTES
         while self._bytes > HELD_BYTES:
             _, old = self._known.popitem(last=False)
-            self._bytes -= len(old.body)
+            self._bytes -= len(old.body) + OVERHEAD_BYTES
 
     def __getitem__(self, name: bytes) -> Intent:
         known = self._known[name]

@@ -141,13 +141,13 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_WAITING} problems wait already"
             )
-        if request.checkpoint:
-            self.checkpoint = request.checkpoint
         self._in_flight += 1
         turn: Turn | None = None
         try:
             # Before it waits: the next problem may build on this one.
             body = self._held.take(request)
+            if request.checkpoint:
+                self.checkpoint = request.checkpoint
             turn = await self._slots.take(end)
             await self._answer(request.problem_digest, body, turn, context)
         except TimeoutError:

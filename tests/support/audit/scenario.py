@@ -140,7 +140,8 @@ class Play:
     async def add_nodes(self, *names: str) -> None:
         for name in names:
             node = self.nodes[name] = ScriptedNode(name, signer(name))
-            self.solvers.append(SolverConfig(name=name, address=await node.start()))
+            address = await node.start()
+            self.solvers.append(SolverConfig(name=name, address=address, slots=8))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Engine, Client]]:

@@ -94,7 +94,13 @@ class RayNodes:
             SolverFault: as `placed`.
         """
         return [
-            NodeSpec(node.name, "", node.address, node.public_key, group=self._group)
+            NodeSpec(
+                node.name,
+                address=node.address,
+                public_key=node.public_key,
+                group=self._group,
+                slots=self._deployment.slots,
+            )
             for node in await self.placed()
         ]
 
