@@ -28,22 +28,24 @@ def parse(message_class: type[M], body: bytes) -> M:
         raise InvalidInput(
             Reason.MESSAGE_MALFORMED, f"the body is not a {name} message", message_type=name
         ) from error
-    size = message.ByteSize()
+    # A canonical body is the shortest one, has its fields in order, and none that is unknown.
+    # Comparing bytes refuses what is not; the bytes made here are thrown away: what is hashed and
+    # stored stays what was received.
     message.DiscardUnknownFields()
-    if message.ByteSize() != size:
+    if message.SerializeToString(deterministic=True) == body:
+        return message
+    # Only now, as measuring a message costs as much as serializing it.
+    known = message.ByteSize()
+    message.ParseFromString(body)
+    if message.ByteSize() != known:
         raise InvalidInput(
             Reason.UNKNOWN_FIELD,
             f"the {name} message has a field that this version does not know",
             message_type=name,
         )
-    # A canonical body is the shortest one and has its fields in order. Comparing bytes refuses what
-    # is not; the bytes made here are thrown away: what is hashed and stored stays what was
-    # received.
-    if message.SerializeToString(deterministic=True) != body:
-        raise InvalidInput(
-            Reason.NON_CANONICAL,
-            f"the {name} message is not in its canonical encoding",
-            hint="write fields once, in order of their numbers, and leave default values out",
-            message_type=name,
-        )
-    return message
+    raise InvalidInput(
+        Reason.NON_CANONICAL,
+        f"the {name} message is not in its canonical encoding",
+        hint="write fields once, in order of their numbers, and leave default values out",
+        message_type=name,
+    )
