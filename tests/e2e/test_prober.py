@@ -159,25 +159,44 @@ class Proxy:
         self.host, _, self.port = address.rpartition(":")
         self.seconds = 0.0
         self._frozen = asyncio.Event()
+        self._joined: set[asyncio.Task[Any]] = set()
 
     def freeze(self) -> None:
         self._frozen.set()
         self._frozen = asyncio.Event()
 
+    async def close(self) -> None:
+        """No connection is left, nor a socket of one."""
+        for task in self._joined:
+            task.cancel()
+        await asyncio.gather(*self._joined, return_exceptions=True)
+
     async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(self.seconds)
-        frozen = self._frozen
-        there, to_there = await asyncio.open_connection(self.host, int(self.port))
+        task = asyncio.current_task()
+        assert task is not None
+        self._joined.add(task)
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(_hang_up, writer)
+            await asyncio.sleep(self.seconds)
+            frozen = self._frozen
+            there, to_there = await asyncio.open_connection(self.host, int(self.port))
+            ends.push_async_callback(_hang_up, to_there)
 
-        async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-            with suppress(ConnectionError):
-                while data := await source.read(1 << 16):
-                    if not frozen.is_set():
-                        to.write(data)
-                        await to.drain()
-            to.close()
+            async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+                with suppress(ConnectionError):
+                    while data := await source.read(1 << 16):
+                        if not frozen.is_set():
+                            to.write(data)
+                            await to.drain()
+                to.close()
 
-        await asyncio.gather(copy(reader, to_there), copy(there, writer))
+            await asyncio.gather(copy(reader, to_there), copy(there, writer))
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -190,6 +209,7 @@ async def proxy(address: str, seconds: float = 0.0) -> AsyncIterator[tuple[str, 
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", found
     finally:
         server.close()
+        await found.close()
 
 
 async def test_the_time_of_a_handshake_is_no_round_trip() -> None:
