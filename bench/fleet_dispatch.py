@@ -19,7 +19,7 @@ from walras.core.errors import SwapError
 from walras.datasets.generate import START_MS, generate
 from walras.datasets.market import to_intent
 from walras.fleet.nodes import Node, NodeSpec
-from walras.fleet.sending import Outgoing
+from walras.fleet.sending import Outgoing, request
 from walras.market.kinds import AnyVenue
 from walras.protocol.fleet import Assignment, Dispatch, NodeLoad
 from walras.protocol.problem import OpenIntent, Problem, Rules
@@ -253,9 +253,9 @@ def deltas() -> Claim:
             problem, balances={k: v for k, v in problem.balances.items() if k[0] in owners}
         )
         outgoing = Outgoing(encode_problem(sealed), sealed.intents)
-        whole = len(outgoing.request(None, 1_000, bytes(200)))
+        whole = len(request([outgoing.part(None)], 1_000, bytes(200)))
         began = time.perf_counter()
-        sent = len(outgoing.request(held, 1_000, bytes(200)))
+        sent = len(request([outgoing.part(held)], 1_000, bytes(200)))
         took = time.perf_counter() - began
         shares.append(sent / whole)
         print(f"{number:>10}{whole:>14,}{sent:>14,}{shares[-1]:>8.1%}{1_000 * took:>12.1f}")

@@ -15,7 +15,7 @@ from walras.balance.router import Router
 from walras.balance.rules import FleetRules
 from walras.balance.view import Request
 from walras.core.bids import Proposal
-from walras.core.errors import Reason, SolverFault
+from walras.core.errors import Reason
 from walras.fleet.nodes import Node
 from walras.fleet.sending import Outgoing
 from walras.protocol.problem import Problem
@@ -109,16 +109,15 @@ async def _load(policy: str, rate: float, nodes: Mapping[bytes, Node]) -> tuple[
         began = time.monotonic()
         call = router.start(Request(now_us=now_us()))
         outcome, reported = Outcome.OK, 0
-        try:
-            answers = nodes[call.node.key].solve(
-                outgoing, seconds=TIMEOUT_SECONDS, max_bids=1, checkpoint=b""
-            )
-            async for answer in answers:
-                reported = answer.in_flight
-        except SolverFault as fault:
-            late = fault.reason is Reason.NODE_TIMEOUT
-            outcome = Outcome.TIMEOUT if late else Outcome.ERROR
-            errors[fault.reason] += 1
+        answers = nodes[call.node.key].solve(
+            [outgoing], seconds=TIMEOUT_SECONDS, max_bids=1, checkpoint=b""
+        )
+        async for answer in answers:
+            reported = answer.in_flight or reported
+            if answer.fault is not None:
+                late = answer.fault.reason is Reason.NODE_TIMEOUT
+                outcome = Outcome.TIMEOUT if late else Outcome.ERROR
+                errors[answer.fault.reason] += 1
         call.end(now_us(), outcome, reported)
         took.append(1_000 * (time.monotonic() - began))
 

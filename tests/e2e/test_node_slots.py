@@ -17,6 +17,8 @@ from support.worlds import until
 
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.api.v1.solver_service_pb2_grpc import SolverServiceStub
+from walras.audit.keys import Signer
+from walras.audit.note import Checkpoint, NoteKey, sign_checkpoint
 from walras.core.bids import Fill, Proposal
 from walras.core.errors import Reason, SolverFault
 from walras.fleet.nodes import Answer, Node, NodeSpec
@@ -60,10 +62,16 @@ async def dialled(address: str, slots: int = 1) -> AsyncIterator[Node]:
         await node.close()
 
 
-async def answers(node: Node, sent: Outgoing, seconds: float = 10.0) -> list[Answer]:
+async def answers(node: Node, *sent: Outgoing, seconds: float = 10.0) -> list[Answer]:
+    """What came; raises the fault of a part that failed."""
     made = node.solve(sent, seconds=seconds, max_bids=100, checkpoint=CHECKPOINT)
     async with aclosing(made) as stream:
-        return [answer async for answer in stream]
+        found = [answer async for answer in stream]
+    assert sorted(answer.part for answer in found if answer.ended) == list(range(len(sent)))
+    for answer in found:
+        if answer.fault is not None:
+            raise answer.fault
+    return found
 
 
 class One(Crosser):
@@ -93,6 +101,11 @@ class Recording(sdk.Node):
     async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
         self.requests.append(request)
         await super().Solve(request, context)
+
+
+def whole(guest: Recording) -> list[bool]:
+    """Of each request, whether its problem came whole."""
+    return [bool(request.parts[0].problem) for request in guest.requests]
 
 
 async def test_as_many_at_once_as_slots_and_the_rest_in_order() -> None:
@@ -130,9 +143,9 @@ async def test_full_queue_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(guest) as address, dialled(address) as node:
         calls = [asyncio.create_task(answers(node, outgoing(number=n))) for n in range(1, 4)]
         await until(lambda: guest._slots.waiting == 2)
-        with pytest.raises(SolverFault, match="RESOURCE_EXHAUSTED") as caught:
+        with pytest.raises(SolverFault, match="2 problems wait already") as caught:
             await answers(node, outgoing(number=9))
-        assert caught.value.reason is Reason.NODE_FAILED
+        assert caught.value.reason is Reason.NODE_BUSY
         solver.release.set()
         await asyncio.gather(*calls)
         assert await answers(node, outgoing(number=9))
@@ -191,7 +204,7 @@ async def test_flood_of_bids_waits_for_its_reader() -> None:
     solver = Flood()
     guest = sdk.Node(solver, KEY)
     async with serving(guest) as address, dialled(address) as node:
-        stream = node.solve(outgoing(), seconds=30, max_bids=200_000, checkpoint=b"")
+        stream = node.solve([outgoing()], seconds=30, max_bids=200_000, checkpoint=b"")
         async with aclosing(stream):
             await anext(stream)
             await asyncio.sleep(0.3)
@@ -208,11 +221,11 @@ async def test_second_problem_travels_as_a_delta() -> None:
         await answers(node, outgoing(replace(PROBLEM, intents=fewer), 2))
         await answers(node, outgoing(number=3))
         whole, second, third = guest.requests
-        assert whole.problem
+        assert whole.parts[0].problem
         assert len(whole.intents) == len(PROBLEM.intents)
         for later in (second, third):
-            assert not later.problem
-            assert later.delta.spans
+            assert not later.parts[0].problem
+            assert later.parts[0].delta.spans
             assert later.ByteSize() < whole.ByteSize() / 10
         # Its base, the second, does not name three of them.
         assert (len(second.intents), len(third.intents)) == (0, 3)
@@ -224,11 +237,10 @@ async def test_node_that_forgot_is_sent_the_whole_once() -> None:
     async with serving(guest) as address, dialled(address) as node:
         await answers(node, outgoing(number=1))
         guest._held = type(guest._held)()
-        (answer,) = await answers(node, outgoing(number=2))
-        assert answer.bid
-        assert [bool(request.problem) for request in guest.requests] == [True, False, True]
+        assert any(answer.bid for answer in await answers(node, outgoing(number=2)))
+        assert whole(guest) == [True, False, True]
         await answers(node, outgoing(number=3))
-        assert not guest.requests[-1].problem
+        assert not whole(guest)[-1]
 
 
 async def test_node_that_always_forgets_is_asked_twice_and_no_more() -> None:
@@ -236,14 +248,15 @@ async def test_node_that_always_forgets_is_asked_twice_and_no_more() -> None:
         async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
             self.requests.append(request)
             if len(self.requests) > 1:
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "what base?")
+                forgot = pb.Answer(part=0, status=pb.PART_STATUS_BASE_UNKNOWN, detail="what base?")
+                await context.write(pb.SolveResponse(answers=[forgot]))
 
     guest = Forgetful(One(), KEY)
     async with serving(guest) as address, dialled(address) as node:
         await answers(node, outgoing(number=1))
         with pytest.raises(SolverFault) as caught:
             await answers(node, outgoing(number=2))
-        assert caught.value.reason is Reason.NODE_FAILED
+        assert caught.value.reason is Reason.BASE_UNKNOWN
         assert len(guest.requests) == 3
 
 
@@ -253,7 +266,109 @@ async def test_what_little_is_in_common_is_sent_whole() -> None:
     async with serving(guest) as address, dialled(address) as node:
         await answers(node, outgoing(number=1))
         await answers(node, outgoing(other, 2))
-        assert [bool(request.problem) for request in guest.requests] == [True, True]
+        assert whole(guest) == [True, True]
+
+
+async def test_several_problems_in_one_call() -> None:
+    """Each ends by itself: one in which the solver fails costs the others nothing."""
+
+    class Moody(One):
+        def solve(self, problem: Problem, deadline: Deadline) -> Iterator[Proposal]:
+            if problem.auction_id == 3:
+                raise ZeroDivisionError
+            yield from super().solve(problem, deadline)
+
+    guest = Recording([Moody(), Moody()], KEY)
+    async with serving(guest) as address, dialled(address) as node:
+        sent = [outgoing(number=number) for number in range(1, 6)]
+        stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        async with aclosing(stream):
+            found = [answer async for answer in stream]
+        assert len(guest.requests) == 1
+        assert sorted(answer.part for answer in found if answer.bid) == [0, 1, 3, 4]
+        ends = {answer.part: answer.fault for answer in found if answer.ended}
+        assert sorted(ends) == [0, 1, 2, 3, 4]
+        (failed,) = (fault for fault in ends.values() if fault is not None)
+        assert ends[2] is failed
+        assert failed.reason is Reason.NODE_FAILED
+        # What went well is held; of what it does not hold, only that is sent again.
+        guest._held._problems.pop(sent[4].digest)
+        await answers(node, outgoing(number=6), outgoing(number=7))
+        assert [len(request.parts) for request in guest.requests] == [5, 2, 2]
+        assert [bool(part.problem) for part in guest.requests[1].parts] == [False, False]
+        assert [bool(part.problem) for part in guest.requests[2].parts] == [True, True]
+
+
+async def test_a_call_that_is_cut_off_ends_all_its_parts() -> None:
+    class Quitter(sdk.Node):
+        async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
+            done = pb.Answer(part=1, bid=b"x", status=pb.PART_STATUS_DONE)
+            await context.write(pb.SolveResponse(answers=[done], in_flight=3))
+            await context.abort(grpc.StatusCode.INTERNAL, "that was enough")
+
+    async with serving(Quitter(One(), KEY)) as address, dialled(address) as node:
+        sent = [outgoing(number=number) for number in range(1, 4)]
+        stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        async with aclosing(stream):
+            found = [answer async for answer in stream]
+        assert found[0] == Answer(1, b"x", 3, ended=True)
+        assert {answer.part for answer in found[1:]} == {0, 2}
+        reasons = [answer.fault and answer.fault.reason for answer in found[1:]]
+        assert reasons == [Reason.NODE_FAILED] * 2
+
+
+async def test_a_node_that_knows_the_log_keeps_its_checkpoints_only() -> None:
+    log, other = signer("log"), signer("other log")
+
+    def note(size: int, by: Signer) -> bytes:
+        return sign_checkpoint(Checkpoint("log", size, bytes([size]) * 32), "log", by)
+
+    guest = sdk.Node(One(), KEY, log_key=NoteKey("log", log.public_key))
+    came = [note(5, other), note(3, log), note(2, log), b"no note", note(4, log)]
+    kept = []
+    async with serving(guest) as address, dialled(address) as node:
+        for number, checkpoint in enumerate(came, start=1):
+            sent = [outgoing(number=number)]
+            stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=checkpoint)
+            async with aclosing(stream):
+                assert [answer.fault async for answer in stream] == [None, None]
+            kept.append(guest.checkpoint)
+    assert kept == [b"", came[1], came[1], came[1], came[4]]
+
+
+async def test_more_parts_than_a_call_brings_are_refused() -> None:
+    async with serving(sdk.Node(One(), KEY)) as address, dialled(address) as node:
+        many = [outgoing(number=number) for number in range(1, sdk.MAX_PARTS + 2)]
+        with pytest.raises(SolverFault, match="at most 64 problems"):
+            await answers(node, *many)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pb.SolveResponse(),
+        pb.SolveResponse(answers=[pb.Answer(part=0)]),
+        pb.SolveResponse(answers=[pb.Answer(part=1, bid=b"x")]),
+        pb.SolveResponse(answers=[pb.Answer(status=pb.PART_STATUS_DONE)] * 2),
+        pb.SolveResponse(
+            answers=[pb.Answer(status=pb.PART_STATUS_DONE), pb.Answer(bid=b"after the end")]
+        ),
+    ],
+    ids=["nothing", "neither bid nor end", "another part", "ends twice", "a bid after the end"],
+)
+async def test_answers_out_of_order(wrong: pb.SolveResponse) -> None:
+    described = pb.DescribeResponse(public_key=KEY.public_key).SerializeToString()
+    answer = wrong.SerializeToString()
+    async with raw_server(described, (answer, answer)) as address, dialled(address) as node:
+        stream = node.solve([outgoing()], seconds=10.0, max_bids=9, checkpoint=b"")
+        async with aclosing(stream):
+            found = [answer async for answer in stream]
+        ends = [answer for answer in found if answer.ended]
+        assert len(ends) == 1
+        fault = ends[0].fault
+        well = wrong.answers and wrong.answers[0].status == pb.PART_STATUS_DONE
+        assert well or (fault is not None and fault.reason is Reason.NODE_MALFORMED)
+        assert not any(answer.bid for answer in found)
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,10 @@ async def test_too_many_bids(tmp_path: Path) -> None:
         assert of(report, "honest").bids == 1
 
 
-@pytest.mark.parametrize("answers", [(b"\xff\xff\xff",), (b"", b""), (b"\x0a\x01x",) * 2])
+BABBLE = pb.SolveResponse(answers=[pb.Answer(bid=b"x")]).SerializeToString()
+
+
+@pytest.mark.parametrize("answers", [(b"\xff\xff\xff",), (b"", b""), (BABBLE,) * 2])
 async def test_no_messages(tmp_path: Path, answers: tuple[bytes, ...]) -> None:
     """A server whose bytes are no SolveResponse, or an empty one."""
     describe = pb.DescribeResponse(public_key=OTHER.public_key).SerializeToString()
@@ -325,12 +328,9 @@ async def test_its_contract(tmp_path: Path) -> None:
         await world.submit(sell(ANN.public_key), ANN)
         problem = world.state.problem(1, world.clock())
         body = encode_problem(problem)
-        request = pb.SolveRequest(
-            problem=body,
-            problem_digest=sha256(body).digest(),
-            intents=[encode_intent(found.intent) for found in problem.intents.values()],
-            budget_ms=10_000,
-        )
+        intents = [encode_intent(found.intent) for found in problem.intents.values()]
+        part = pb.ProblemPart(problem=body, problem_digest=sha256(body).digest())
+        request = pb.SolveRequest(parts=[part], intents=intents, budget_ms=10_000)
         stub: Any = solver_service_pb2_grpc.SolverServiceStub(channel)
         described = await stub.Describe(pb.DescribeRequest())
         assert (described.name, described.version, described.slots) == ("hanging", "1", 1)
@@ -342,43 +342,39 @@ async def test_its_contract(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await reading
         solver.release.set()
-        assert await soon(code(stub.Solve(request))) is None
+        done, invalid = pb.PART_STATUS_DONE, pb.PART_STATUS_INVALID
+        assert await soon(status(stub, request)) == done
 
-        def changed(**fields: Any) -> Any:
-            other = pb.SolveRequest()
-            other.CopyFrom(request)
-            for name in fields:
-                other.ClearField(name)
-            other.MergeFrom(pb.SolveRequest(**fields))
-            return stub.Solve(other)
+        def changed(intents: list[bytes] = intents, **fields: Any) -> Any:
+            other = pb.ProblemPart(
+                **{"problem": body, "problem_digest": part.problem_digest} | fields
+            )
+            return pb.SolveRequest(parts=[other], intents=intents, budget_ms=10_000)
 
-        invalid, unknown = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
         garbage = b"\xff"
-        assert await code(changed(problem=garbage)) is invalid  # another digest
-        assert await code(changed(problem_digest=bytes(32))) is invalid
+        assert await status(stub, changed(problem=garbage)) == invalid  # another digest
+        assert await status(stub, changed(problem_digest=bytes(32))) == invalid
         wrong = {"problem": garbage, "problem_digest": sha256(garbage).digest()}
-        assert await code(changed(**wrong)) is invalid
-        assert await code(changed(problem=b"", problem_digest=b"")) is invalid
-        assert await code(changed(intents=[])) is None  # it has seen them
-        other = encode_intent(buy(BOB.public_key))
+        assert await status(stub, changed(**wrong)) == invalid
+        assert await status(stub, changed(problem=b"", problem_digest=b"")) == invalid
+        assert await status(stub, changed(intents=[])) == done  # it has seen them
+        other, unknown = encode_intent(buy(BOB.public_key)), pb.PART_STATUS_BASE_UNKNOWN
         async with serving(Node(Crosser(), HONEST)) as fresh, grpc.aio.insecure_channel(fresh) as c:
             stub = solver_service_pb2_grpc.SolverServiceStub(c)
-            assert await code(changed(intents=[other])) is unknown
-            assert await code(changed(intents=[garbage])) is unknown
-            assert await code(stub.Solve(request)) is None
+            assert await status(stub, changed(intents=[other])) == unknown
+            assert await status(stub, changed(intents=[garbage])) == unknown
+            assert await status(stub, request) == done
 
 
 async def read(call: Any) -> list[Any]:
     return [answer async for answer in call]
 
 
-async def code(call: Any) -> grpc.StatusCode | None:
-    try:
-        await read(call)
-    except grpc.aio.AioRpcError as error:
-        found: grpc.StatusCode = error.code()
-        return found
-    return None
+async def status(stub: Any, request: pb.SolveRequest) -> int:
+    """How its only part ended."""
+    responses = await read(stub.Solve(request))
+    last: int = responses[-1].answers[-1].status
+    return last
 
 
 async def test_rejections_are_logged_with_their_reason(tmp_path: Path) -> None:

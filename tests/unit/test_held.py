@@ -9,20 +9,20 @@ from walras.core.errors import InvalidInput, Reason
 from walras.sdk import held
 
 
-def request(body: bytes, **other: object) -> pb.SolveRequest:
-    return pb.SolveRequest(problem_digest=sha256(body).digest(), **other)  # type: ignore[arg-type]
+def part(body: bytes, **other: object) -> pb.ProblemPart:
+    return pb.ProblemPart(problem_digest=sha256(body).digest(), **other)  # type: ignore[arg-type]
 
 
 def test_a_small_delta_does_not_make_a_large_problem() -> None:
     holding = held.Held()
     base = bytes(range(256)) * 40
-    holding.take(request(base, problem=base))
+    holding.take(part(base, problem=base))
     span = pb.Span(offset=0, length=len(base))
     four = pb.ProblemDelta(base_digest=sha256(base).digest(), spans=[span] * 4)
-    assert holding.take(request(base * 4, delta=four)) == base * 4
+    assert holding.take(part(base * 4, delta=four)) == base * 4
     five = pb.ProblemDelta(base_digest=sha256(base).digest(), spans=[span] * 5)
     with pytest.raises(InvalidInput) as caught:
-        holding.take(request(base * 5, delta=five))
+        holding.take(part(base * 5, delta=five))
     assert caught.value.reason is Reason.DELTA_INVALID
 
 
@@ -31,9 +31,9 @@ def test_a_request_with_too_many_intents_is_refused_unread(
 ) -> None:
     monkeypatch.setattr(held, "MAX_INTENTS", 3)
     holding = held.Held()
-    holding.take(request(b"x", problem=b"x", intents=[b"a", b"b", b"c"]))
+    holding.add_intents([b"a", b"b", b"c"])
     with pytest.raises(InvalidInput) as caught:
-        holding.take(request(b"y", problem=b"y", intents=[b"a", b"b", b"c", b"d"]))
+        holding.add_intents([b"a", b"b", b"c", b"d"])
     assert caught.value.reason is Reason.MESSAGE_TOO_LARGE
     assert len(holding._intents) == 3
 
@@ -42,5 +42,5 @@ def test_tiny_intents_count_for_what_they_take(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(held, "HELD_BYTES", 10 * (held.OVERHEAD_BYTES + 1))
     holding = held.Held()
     bodies = [bytes([number]) for number in range(100)]
-    holding.take(request(b"x", problem=b"x", intents=bodies))
+    holding.add_intents(bodies)
     assert len(holding._intents) == 10

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 import pytest
 
 from walras.core.bids import Proposal
-from walras.core.errors import Reason, SolverFault
 from walras.protocol.problem import Problem
-from walras.sdk.slots import MAX_QUEUED_BIDS, Outbox, Slots, Threads, Turn
+from walras.sdk.slots import Slots, Threads, Turn
 from walras.sdk.solver import Deadline, Description
 
 LONG = 1_000.0
@@ -167,61 +166,6 @@ async def test_10_000_cancelled_calls_leave_nothing() -> None:
     again = [await made.take(later()) for _ in range(2)]
     assert {id(turn.solver) for turn in again} == {id(turn.solver) for turn in turns}
     assert all(length(turn) == pytest.approx(LONG - 0.5, abs=0.1) for turn in again)
-
-
-async def test_outbox_keeps_order_and_ends_once() -> None:
-    ends: list[int] = []
-    outbox = Outbox(lambda: ends.append(1))
-    threads = Threads(1)
-    bids = [b"%d" % number for number in range(1_000)]
-
-    def job() -> None:
-        assert all(outbox.put(bid) for bid in bids)
-        outbox.end()
-
-    threads.start(job)
-    found = []
-    while (bid := await outbox.get()) is not None:
-        found.append(bid)
-    assert found == bids
-    assert await outbox.get() is None
-    assert ends == [1]
-
-
-async def test_outbox_gives_the_bids_before_the_fault() -> None:
-    outbox = Outbox(lambda: None)
-    fault = SolverFault(Reason.NODE_FAILED, "a guest's mistake")
-
-    def job() -> None:
-        outbox.put(b"one")
-        outbox.end(fault)
-
-    Threads(1).start(job)
-    assert await outbox.get() == b"one"
-    with pytest.raises(SolverFault):
-        await outbox.get()
-
-
-async def test_full_outbox_holds_its_thread_until_it_is_read_or_abandoned() -> None:
-    ended = asyncio.Event()
-    outbox = Outbox(ended.set)
-    put: list[bool] = []
-
-    def job() -> None:
-        while outbox.put(b"bid"):
-            put.append(True)
-        outbox.end()
-
-    threads = Threads(1)
-    threads.start(job)
-    await asyncio.sleep(0.1)
-    assert len(put) == MAX_QUEUED_BIDS
-    await outbox.get()
-    await asyncio.sleep(0.1)
-    assert len(put) == MAX_QUEUED_BIDS + 1
-    outbox.abandon()
-    async with asyncio.timeout(5):
-        await ended.wait()
 
 
 def test_threads_end_when_nobody_uses_them() -> None:

@@ -8,7 +8,7 @@ by is asked, if there is time.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -22,8 +22,12 @@ from walras.core.errors import Reason, SolverFault
 from walras.fleet.nodes import Node
 from walras.fleet.sending import Outgoing
 from walras.protocol.fleet import Call
+from walras.sdk.node import MAX_PARTS
 
 log = structlog.get_logger()
+
+MAX_CALL_BYTES = 64 << 20
+"""Of problems in one call, if they are several: far below what a node takes."""
 
 LEAST_SECONDS = 0.02
 """With less time left nobody else is asked."""
@@ -45,6 +49,17 @@ class Collected:
     bids: list[tuple[ReceivedBid, bytes]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     faults: dict[str, SolverFault] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A part's call that came to its end; `start` is by `time.monotonic`."""
+
+    part: int
+    ahead: int
+    reported: int
+    start: float
+    fault: SolverFault | None
 
 
 class Collection:
@@ -85,18 +100,24 @@ class Collection:
         self._checks: list[asyncio.Future[ReceivedBid]] = []
         self._envelopes: list[bytes] = []
         self._collected = Collected()
+        keys = [node.public_key for node in self._plan.nodes]
+        self._standby = [
+            iter([keys[place] for place in part.nodes[part.asked :]]) for part in self._plan.parts
+        ]
         # By a clock that nobody sets back.
         left_ms = max(0, sealed.deadline_ms - clock())
         self._end = time.monotonic() + left_ms / 1_000
 
     async def run(self) -> None:
         """Ask, until the last call has ended; none outlives the deadline."""
+        by_node: defaultdict[bytes, list[int]] = defaultdict(list)
+        for part, assignment in enumerate(self._plan.parts):
+            for place in assignment.nodes[: assignment.asked]:
+                by_node[self._plan.nodes[place].public_key].append(part)
         async with asyncio.TaskGroup() as group:
-            for part, assignment in enumerate(self._plan.parts):
-                keys = [self._plan.nodes[place].public_key for place in assignment.nodes]
-                standby = iter(keys[assignment.asked :])
-                for key in keys[: assignment.asked]:
-                    group.create_task(self._ask(part, key, standby))
+            for key, parts in by_node.items():
+                for call in self._calls(parts):
+                    group.create_task(self._ask(call, key, group))
 
     async def finish(self) -> Collected:
         """All checks done."""
@@ -106,48 +127,73 @@ class Collection:
         self._collected.bids = list(zip(checked, self._envelopes, strict=True))
         return self._collected
 
-    async def _ask(self, part: int, key: bytes, standby: Iterator[bytes]) -> None:
-        following: bytes | None = key
-        while following is not None:
-            fault = await self._call(part, following)
-            late = self._end - time.monotonic() < LEAST_SECONDS
-            if fault is None or fault.reason is Reason.NODE_TIMEOUT or late:
-                return
-            following = next(standby, None)
+    def _calls(self, parts: Sequence[int]) -> Iterator[list[int]]:
+        """A node's parts, as many in a call as it may bring."""
+        call: list[int] = []
+        size = 0
+        for part in parts:
+            more = len(self._outgoing[part].body)
+            if call and (len(call) == MAX_PARTS or size + more > MAX_CALL_BYTES):
+                yield call
+                call, size = [], 0
+            call.append(part)
+            size += more
+        yield call
 
-    async def _call(self, part: int, key: bytes) -> SolverFault | None:
+    async def _ask(self, parts: Sequence[int], key: bytes, group: asyncio.TaskGroup) -> None:
+        """Ask a node; for what it fails at, ask the next that stands by, if there is time."""
         node = self._nodes[key]
         start = time.monotonic()
-        self._in_flight[key] += 1
-        ahead, reported = self._in_flight[key], 0
-        fault: SolverFault | None = None
+        ahead = range(self._in_flight[key] + 1, self._in_flight[key] + 1 + len(parts))
+        self._in_flight[key] += len(parts)
+        reported = [0] * len(parts)
+        unended = len(parts)
+        answers = node.solve(
+            [self._outgoing[part] for part in parts],
+            seconds=max(0.001, self._end - start),
+            max_bids=self._sealed.problem.rules.max_bids,
+            checkpoint=self._checkpoint,
+        )
         try:
-            answers = node.solve(
-                self._outgoing[part],
-                seconds=max(0.001, self._end - start),
-                max_bids=self._sealed.problem.rules.max_bids,
-                checkpoint=self._checkpoint,
-            )
             async with aclosing(answers):
                 async for answer in answers:
+                    place, fault = answer.part, answer.fault
+                    reported[place] = max(reported[place], answer.in_flight)
                     now = self._clock()
-                    if now > self._sealed.deadline_ms:
-                        raise SolverFault(Reason.NODE_TIMEOUT, f"{node.name} answers late")
-                    reported = max(reported, answer.in_flight)
-                    if answer.bid:
+                    late = now > self._sealed.deadline_ms
+                    if answer.bid and not late:
                         self._envelopes.append(answer.bid)
                         self._checks.append(self._check(answer.bid, key, now))
-        except SolverFault as error:
-            log.warning("solver fault", node=node.name, reason=error.reason, why=str(error))
-            fault = self._collected.faults[node.name] = error
+                    if late:
+                        fault = SolverFault(Reason.NODE_TIMEOUT, f"{node.name} answers late")
+                    if answer.ended:
+                        unended -= 1
+                        self._release(key, 1)
+                        ended = _Ended(parts[place], ahead[place], reported[place], start, fault)
+                        self._end_of(ended, node, group)
         finally:
-            self._in_flight[key] -= 1
-            if not self._in_flight[key]:
-                del self._in_flight[key]
+            self._release(key, unended)
+
+    def _end_of(self, ended: _Ended, node: Node, group: asyncio.TaskGroup) -> None:
+        fault = ended.fault
         outcome = Outcome.OK
         if fault is not None:
-            late = fault.reason is Reason.NODE_TIMEOUT
-            outcome = Outcome.TIMEOUT if late else Outcome.ERROR
-        latency_us = int((time.monotonic() - start) * 1_000_000)
-        self._collected.calls.append(Call(part, key, outcome, latency_us, ahead, reported))
-        return fault
+            log.warning("solver fault", node=node.name, reason=fault.reason, why=str(fault))
+            self._collected.faults[node.name] = fault
+            timed_out = fault.reason is Reason.NODE_TIMEOUT
+            outcome = Outcome.TIMEOUT if timed_out else Outcome.ERROR
+        now = time.monotonic()
+        latency_us = int((now - ended.start) * 1_000_000)
+        key = node.public_key
+        self._collected.calls.append(
+            Call(ended.part, key, outcome, latency_us, ended.ahead, ended.reported)
+        )
+        if outcome is Outcome.ERROR and self._end - now >= LEAST_SECONDS:
+            following = next(self._standby[ended.part], None)
+            if following is not None:
+                group.create_task(self._ask([ended.part], following, group))
+
+    def _release(self, key: bytes, count: int) -> None:
+        self._in_flight[key] -= count
+        if not self._in_flight[key]:
+            del self._in_flight[key]

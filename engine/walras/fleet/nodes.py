@@ -8,20 +8,19 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
 from walras.api.v1 import record_pb2, solver_service_pb2, solver_service_pb2_grpc
-from walras.auction.batch import MAX_BID_BYTES
 from walras.audit.keys import check_public_key
 from walras.balance.rules import NodeInfo
 from walras.core.errors import InvalidInput, Reason, SolverFault
+from walras.fleet.asking import Answer, Solve, ask, fault_of
 from walras.fleet.sending import Holding, Outgoing
 from walras.protocol.fleet import node_from_wire
 from walras.sdk.node import OPTIONS
@@ -32,8 +31,8 @@ DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 SOLVE_METHOD = "/walras.api.v1.SolverService/Solve"
-MAX_ANSWER_BYTES = 16 << 20
-"""All bids of one node for one problem: checking them delays the award, and they are logged."""
+
+_GONE = {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,6 @@ class NodeSpec:
     slots: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A bid, and how many calls the node says are in flight there."""
-
-    bid: bytes
-    in_flight: int
-
-
 class Node:
     """One node of the fleet.
 
@@ -91,7 +82,7 @@ class Node:
         self._output: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stub: solver_service_pb2_grpc.SolverServiceAsyncStub | None = None
-        self._solve: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] | None = None
+        self._solve: Solve | None = None
 
     @property
     def connected(self) -> bool:
@@ -117,7 +108,7 @@ class Node:
             )
         except grpc.aio.AioRpcError as error:
             await self.close()
-            raise _fault(self.name, error) from error
+            raise fault_of(self.name, error) from error
         try:
             key = check_public_key(_field(answer, "public_key"))
         except InvalidInput as error:
@@ -142,89 +133,59 @@ class Node:
         self.public_key = key
         self._held = Holding(answer.held_problems)
         self._stub = stub
-        # The request is serialized once for all nodes; the answer is a stranger's.
         self._solve = self._channel.unary_stream(SOLVE_METHOD)
 
     async def solve(
-        self, problem: Outgoing, *, seconds: float, max_bids: int, checkpoint: bytes
+        self, problems: Sequence[Outgoing], *, seconds: float, max_bids: int, checkpoint: bytes
     ) -> AsyncGenerator[Answer, None]:
-        """Its bids, as they come, for at most `seconds`; a last answer may have no bid.
+        """Its bids, as they come, for at most `seconds`; every problem ends once.
 
         Args:
-            problem: sent as the difference to one that the node holds, if it holds one.
+            problems: at most `MAX_PARTS`; each sent as the difference to one that the node holds,
+                if it holds one.
             seconds: that bids count.
-            max_bids: more are its fault.
+            max_bids: for a problem; more are its fault.
             checkpoint: the log's newest signed note.
-
-        Raises:
-            SolverFault: after the bids that came before the fault.
         """
         end = time.monotonic() + seconds
-        base = self._held.base_for(problem)
-        while True:
-            try:
-                async with aclosing(self._ask(problem, base, end, max_bids, checkpoint)) as answers:
-                    async for answer in answers:
-                        yield answer
-            except SolverFault as fault:
-                # It forgot, as it may after a restart: once more, whole.
-                if fault.reason is not Reason.BASE_UNKNOWN:
-                    raise
+        bases = [self._held.base_for(problem) for problem in problems]
+        places = list(range(len(problems)))
+        while places:
+            parts = [problems[place].part(bases[place]) for place in places]
+            forgotten: list[int] = []
+            async with aclosing(self._ask(parts, end, max_bids, checkpoint)) as answers:
+                async for answer in answers:
+                    place, fault = places[answer.part], answer.fault
+                    forgot = fault is not None and fault.reason is Reason.BASE_UNKNOWN
+                    if forgot and bases[place] is not None:
+                        forgotten.append(place)
+                        continue
+                    if answer.ended and fault is None:
+                        self._held.add(problems[place])
+                    yield replace(answer, part=place)
+            if forgotten:
+                # As it may after a restart: once more, whole.
                 self._held.clear()
-                base = None
-            else:
-                self._held.add(problem)
-                return
+                bases = [None] * len(problems)
+            places = forgotten
 
     async def _ask(
-        self, problem: Outgoing, base: Outgoing | None, end: float, max_bids: int, checkpoint: bytes
+        self, parts: Sequence[bytes], end: float, max_bids: int, checkpoint: bytes
     ) -> AsyncGenerator[Answer, None]:
         if self._solve is None:
-            raise SolverFault(
+            fault = SolverFault(
                 Reason.NODE_UNREACHABLE, f"{self.name} is not connected", node=self.name
             )
-        seconds = max(0.001, end - time.monotonic())
-        request = problem.request(base, max(1, int(seconds * 1_000)), checkpoint)
-        call = self._solve(request, timeout=seconds)
-        total = count = 0
-        last = False
-        try:
-            async for data in call:
-                answer = _read_answer(self.name, data)
-                total += len(answer.bid)
-                count += 1
-                if last or len(answer.bid) > MAX_BID_BYTES or total > MAX_ANSWER_BYTES:
-                    raise SolverFault(
-                        Reason.NODE_MALFORMED, f"{self.name} sends too much", node=self.name
-                    )
-                last = not answer.bid
-                if count > max_bids and not last:
-                    raise SolverFault(
-                        Reason.BID_LIMIT,
-                        f"{self.name} sends more than {max_bids} bids",
-                        node=self.name,
-                    )
+            for place in range(len(parts)):
+                yield Answer(place, ended=True, fault=fault)
+            return
+        async with aclosing(
+            ask(self.name, self._solve, parts, end, max_bids, checkpoint)
+        ) as answers:
+            async for answer in answers:
+                if answer.fault is not None and answer.fault.reason in _GONE:
+                    await self.close()
                 yield answer
-        except asyncio.CancelledError:
-            # Also raised where the channel was closed under the call, as the process was gone.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise SolverFault(
-                Reason.NODE_CRASHED, f"{self.name} went away", node=self.name
-            ) from None
-        except grpc.aio.AioRpcError as error:
-            forgot = error.code() is grpc.StatusCode.FAILED_PRECONDITION and not count
-            if base is not None and forgot:
-                raise SolverFault(
-                    Reason.BASE_UNKNOWN, f"{self.name} does not hold the base", node=self.name
-                ) from error
-            fault = _fault(self.name, error)
-            if fault.reason in {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}:
-                await self.close()
-            raise fault from error
-        finally:
-            call.cancel()
 
     async def load(self, seconds: float) -> tuple[int, int] | None:
         """Calls in flight and expected latency (µs) as the node says; None where it does not."""
@@ -318,23 +279,3 @@ def _info(spec: NodeSpec, key: bytes, answer: solver_service_pb2.DescribeRespons
 def _field(answer: object, name: str) -> bytes:
     # gRPC hands over None in place of bytes that are no message.
     return getattr(answer, name, b"")
-
-
-def _read_answer(name: str, data: bytes) -> Answer:
-    try:
-        answer = solver_service_pb2.SolveResponse.FromString(data)
-    except DecodeError as error:
-        raise SolverFault(
-            Reason.NODE_MALFORMED, f"{name} sends what is no message", node=name
-        ) from error
-    return Answer(answer.bid, answer.in_flight)
-
-
-def _fault(name: str, error: grpc.aio.AioRpcError) -> SolverFault:
-    reason = {
-        grpc.StatusCode.DEADLINE_EXCEEDED: Reason.NODE_TIMEOUT,
-        grpc.StatusCode.UNAVAILABLE: Reason.NODE_UNREACHABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.NODE_FAILED,
-    }.get(error.code(), Reason.NODE_FAILED)
-    detail = (error.details() or "")[:200]
-    return SolverFault(reason, f"{name}: {error.code().name} {detail}", node=name)

@@ -1,12 +1,12 @@
 """Problems on their way to nodes: whole, or as the difference to what a node holds."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from walras.api.v1.solver_service_pb2 import ProblemDelta, SolveRequest
+from walras.api.v1.solver_service_pb2 import ProblemDelta, ProblemPart, SolveRequest
 from walras.api.v1.solver_service_pb2 import Span as WireSpan
 from walras.protocol.delta import Base
 from walras.protocol.problem import OpenIntent
@@ -15,6 +15,12 @@ from walras.protocol.trade import encode_intent
 MAX_HELD = 1_024
 MAX_HELD_BYTES = 64 << 20
 """Of one node's problems; what several nodes hold is in memory once."""
+
+
+def request(parts: Iterable[bytes], budget_ms: int, checkpoint: bytes) -> bytes:
+    """A serialized SolveRequest that brings these parts, in their order."""
+    head = SolveRequest(budget_ms=budget_ms, checkpoint=checkpoint).SerializeToString()
+    return b"".join((head, *parts))
 
 
 @dataclass(frozen=True)
@@ -36,21 +42,19 @@ class Outgoing:
         """SHA-256 of the problem's bytes."""
         return sha256(self.body).digest()
 
-    def request(self, base: "Outgoing | None", budget_ms: int, checkpoint: bytes) -> bytes:
-        """A serialized SolveRequest for a node that holds `base`, or that need hold nothing.
+    def part(self, base: "Outgoing | None") -> bytes:
+        """Its part of a serialized SolveRequest to a node that holds `base`, or need hold nothing.
 
-        The problem is serialized once for all nodes with the same base: two protobuf messages
-        are merged by joining their bytes.
+        It is serialized once for all nodes with the same base: protobuf messages are merged by
+        joining their bytes.
         """
-        head = SolveRequest(budget_ms=budget_ms, checkpoint=checkpoint).SerializeToString()
-        return head + (self._whole if base is None else self._from_base(base))
+        return self._whole if base is None else self._from_base(base)
 
     @cached_property
     def _whole(self) -> bytes:
         return SolveRequest(
-            problem=self.body,
+            parts=[ProblemPart(problem=self.body, problem_digest=self.digest)],
             intents=[encode_intent(entry.intent) for entry in self.intents.values()],
-            problem_digest=self.digest,
         ).SerializeToString()
 
     @cached_property
@@ -67,12 +71,7 @@ class Outgoing:
             delta = held._base.delta(self.body)  # noqa: SLF001 - of this class
             if 2 * sum(len(span.insert) for span in delta.spans) > len(self.body):
                 return self._whole  # they have little in common: spans would only be added to it
-            made = self._deltas[held.digest] = SolveRequest(
-                intents=[
-                    encode_intent(entry.intent)
-                    for name, entry in self.intents.items()
-                    if name not in held.intents
-                ],
+            part = ProblemPart(
                 delta=ProblemDelta(
                     base_digest=delta.base_digest,
                     spans=[
@@ -81,6 +80,15 @@ class Outgoing:
                     ],
                 ),
                 problem_digest=self.digest,
+            )
+            fresh = self.intents.keys() - held.intents.keys()
+            made = self._deltas[held.digest] = SolveRequest(
+                parts=[part],
+                intents=[
+                    encode_intent(entry.intent)
+                    for name, entry in self.intents.items()
+                    if name in fresh
+                ],
             ).SerializeToString()
         return made
 

@@ -34,23 +34,30 @@ class Held:
         self._bytes = 0
         self._intents = _Intents()
 
-    def take(self, request: solver_service_pb2.SolveRequest) -> bytes:
-        """The bytes of the requested problem, which are kept with the intents beside them.
+    def add_intents(self, bodies: Sequence[bytes]) -> None:
+        """Keep intents for the problems that name them; on the event loop.
+
+        Raises:
+            InvalidInput: MESSAGE_TOO_LARGE, for more than any batch has; none is looked at.
+        """
+        self._intents.add(bodies)
+
+    def take(self, part: solver_service_pb2.ProblemPart) -> bytes:
+        """The bytes of the requested problem, which are kept.
 
         On the event loop, as requests come: the next may build on this one.
 
         Raises:
             InvalidInput: BASE_UNKNOWN, DELTA_INVALID or DIGEST_WRONG.
         """
-        body = self._apply(request.delta) if request.HasField("delta") else request.problem
+        body = self._apply(part.delta) if part.HasField("delta") else part.problem
         digest = sha256(body).digest()
-        if digest != request.problem_digest:
+        if digest != part.problem_digest:
             raise InvalidInput(
                 Reason.DIGEST_WRONG,
                 "the problem's bytes do not have the digest that they came with",
             )
         self._keep(digest, body)
-        self._intents.add(request.intents)
         return body
 
     def problem(self, body: bytes) -> Problem:
@@ -107,11 +114,7 @@ class _Intents(Mapping[bytes, Intent]):
         self._bytes = 0
 
     def add(self, bodies: Sequence[bytes]) -> None:
-        """Those that are new, in place of the oldest where there are too many.
-
-        Raises:
-            InvalidInput: MESSAGE_TOO_LARGE, for more than any batch has; none is looked at.
-        """
+        """Those that are new, in place of the oldest where there are too many."""
         if len(bodies) > MAX_INTENTS:
             raise InvalidInput(
                 Reason.MESSAGE_TOO_LARGE, f"a request brings at most {MAX_INTENTS} intents"

@@ -13,12 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Semaphore, Thread
+from threading import Thread
 
-from walras.core.errors import WalrasError
 from walras.sdk.solver import Deadline, Solver
-
-MAX_QUEUED_BIDS = 64
 
 _SPARE_SHARE = 0.1
 _MOST_SPARE_SECONDS = 0.5
@@ -127,73 +124,6 @@ def _working(seconds: float) -> float:
 def _expire(waiter: asyncio.Future[Solver]) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError())
-
-
-class Outbox:
-    """Bids on their way from a solver's thread to the event loop.
-
-    A slow reader slows the solver, not the memory. The loop is woken once for all that is there:
-    waking it costs more than what is handed over.
-
-    Args:
-        on_end: called on the loop once the thread is done, whether or not anybody reads.
-    """
-
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._on_end = on_end
-        self._bids: deque[bytes] = deque()
-        self._room = Semaphore(MAX_QUEUED_BIDS)
-        self._reader: asyncio.Future[None] | None = None
-        self._rung = self._abandoned = self._done = self._ended = False
-        self._fault: WalrasError | None = None
-
-    def put(self, bid: bytes) -> bool:
-        """From the thread; waits while the outbox is full. False where nobody reads any more."""
-        self._room.acquire()
-        if self._abandoned:
-            return False
-        self._bids.append(bid)
-        self._ring()
-        return True
-
-    def end(self, fault: WalrasError | None = None) -> None:
-        """From the thread, once and last: no bid will follow."""
-        self._fault = fault
-        self._done = True
-        self._ring()
-
-    async def get(self) -> bytes | None:
-        """The next bid; None after the last, or the fault that was the end."""
-        while not self._bids:
-            if self._ended:
-                if self._fault is not None:
-                    raise self._fault
-                return None
-            self._reader = self._loop.create_future()
-            await self._reader
-        self._room.release()
-        return self._bids.popleft()
-
-    def abandon(self) -> None:
-        """On the loop: nobody reads any more, and a thread that waits goes on."""
-        self._abandoned = True
-        self._room.release()
-
-    def _ring(self) -> None:
-        # What was put before is seen by whoever answers the bell after it.
-        if not self._rung:
-            self._rung = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the node is gone
-                self._loop.call_soon_threadsafe(self._answer)
-
-    def _answer(self) -> None:
-        self._rung = False
-        if self._done and not self._ended:
-            self._ended = True
-            self._on_end()
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
 
 
 class Threads:

@@ -65,9 +65,11 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
     async def Solve(
         self, request: pb.SolveRequest, context: object
     ) -> AsyncIterator[pb.SolveResponse]:
-        names = intent_ids(request.problem)
-        intents = dict(zip(names, map(decode_intent, request.intents), strict=True))
-        problem = decode_problem(request.problem, intents)
-        task = Task(problem, sha256(request.problem).digest(), self.signer)
-        async for bid in self.script(task):
-            yield pb.SolveResponse(bid=bid)
+        bodies = iter(request.intents)
+        for place, part in enumerate(request.parts):
+            names = intent_ids(part.problem)
+            intents = {name: decode_intent(next(bodies)) for name in names}
+            problem = decode_problem(part.problem, intents)
+            task = Task(problem, sha256(part.problem).digest(), self.signer)
+            async for bid in self.script(task):
+                yield pb.SolveResponse(answers=[pb.Answer(part=place, bid=bid)])

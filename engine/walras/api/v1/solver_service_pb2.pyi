@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,43 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PartStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PartStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PART_STATUS_UNSPECIFIED: _PartStatus.ValueType  # 0
+    """The part goes on."""
+    PART_STATUS_DONE: _PartStatus.ValueType  # 1
+    PART_STATUS_BASE_UNKNOWN: _PartStatus.ValueType  # 2
+    """The node does not hold the delta's base, or not the body of an intent."""
+    PART_STATUS_TIMEOUT: _PartStatus.ValueType  # 3
+    """No slot was free in time."""
+    PART_STATUS_REFUSED: _PartStatus.ValueType  # 4
+    """Too many problems wait at the node."""
+    PART_STATUS_INVALID: _PartStatus.ValueType  # 5
+    """The problem, or how it was sent, is wrong."""
+    PART_STATUS_FAILED: _PartStatus.ValueType  # 6
+    """The solver failed."""
+
+class PartStatus(_PartStatus, metaclass=_PartStatusEnumTypeWrapper): ...
+
+PART_STATUS_UNSPECIFIED: PartStatus.ValueType  # 0
+"""The part goes on."""
+PART_STATUS_DONE: PartStatus.ValueType  # 1
+PART_STATUS_BASE_UNKNOWN: PartStatus.ValueType  # 2
+"""The node does not hold the delta's base, or not the body of an intent."""
+PART_STATUS_TIMEOUT: PartStatus.ValueType  # 3
+"""No slot was free in time."""
+PART_STATUS_REFUSED: PartStatus.ValueType  # 4
+"""Too many problems wait at the node."""
+PART_STATUS_INVALID: PartStatus.ValueType  # 5
+"""The problem, or how it was sent, is wrong."""
+PART_STATUS_FAILED: PartStatus.ValueType  # 6
+"""The solver failed."""
+Global___PartStatus: _TypeAlias = PartStatus  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
@@ -94,52 +132,74 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 class SolveRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PROBLEM_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     INTENTS_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    PROBLEM_DIGEST_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
-    problem: _builtins.bytes
-    """The exact bytes of a Problem; empty where a delta is given."""
     budget_ms: _builtins.int
     """Bids that arrive within this time count."""
-    problem_digest: _builtins.bytes
-    """SHA-256 of the problem's bytes; bids name it."""
     checkpoint: _builtins.bytes
     """The newest signed checkpoint of the engine's log."""
     @_builtins.property
-    def intents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The bodies (serialized Intent) of the problem's intents that this request's base does not
-        name, in any order; all of them where there is no base.
-        """
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProblemPart]:
+        """Problems, each to be solved by itself; at most 64."""
 
     @_builtins.property
-    def delta(self) -> Global___ProblemDelta:
-        """From a problem that the node holds."""
+    def intents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The bodies (serialized Intent) of the problems' intents that their bases do not name, in any
+        order; all of those of a problem without a base.
+        """
 
     def __init__(
         self,
         *,
-        problem: _builtins.bytes = ...,
+        parts: _abc.Iterable[Global___ProblemPart] | None = ...,
         intents: _abc.Iterable[_builtins.bytes] | None = ...,
         budget_ms: _builtins.int = ...,
-        delta: Global___ProblemDelta | None = ...,
-        problem_digest: _builtins.bytes = ...,
         checkpoint: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "checkpoint", b"checkpoint", "delta", b"delta", "intents", b"intents", "problem", b"problem", "problem_digest", b"problem_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "checkpoint", b"checkpoint", "intents", b"intents", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SolveRequest: _TypeAlias = SolveRequest  # noqa: Y015
 
 @_typing.final
+class ProblemPart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    PROBLEM_DIGEST_FIELD_NUMBER: _builtins.int
+    problem: _builtins.bytes
+    """The exact bytes of a Problem; empty where a delta is given."""
+    problem_digest: _builtins.bytes
+    """SHA-256 of the problem's bytes; bids name it."""
+    @_builtins.property
+    def delta(self) -> Global___ProblemDelta:
+        """From a problem that the node held before this request."""
+
+    def __init__(
+        self,
+        *,
+        problem: _builtins.bytes = ...,
+        delta: Global___ProblemDelta | None = ...,
+        problem_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "problem", b"problem", "problem_digest", b"problem_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProblemPart: _TypeAlias = ProblemPart  # noqa: Y015
+
+@_typing.final
 class ProblemDelta(_message.Message):
     """A problem's bytes as pieces of an earlier one's. A node that does not hold the base, or not the body
-    of an intent, answers FAILED_PRECONDITION and is sent the whole.
+    of an intent, ends that part with PART_STATUS_BASE_UNKNOWN and is sent the whole.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -196,25 +256,59 @@ Global___Span: _TypeAlias = Span  # noqa: Y015
 class SolveResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    BID_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
-    bid: _builtins.bytes
-    """A Bid in a DSSE envelope; empty in a last message that only reports."""
     in_flight: _builtins.int
-    """Calls in flight at the node, this one included."""
+    """Problems in flight at the node, those of these answers included."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]: ...
     def __init__(
         self,
         *,
-        bid: _builtins.bytes = ...,
+        answers: _abc.Iterable[Global___Answer] | None = ...,
         in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid", b"bid", "in_flight", b"in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "in_flight", b"in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SolveResponse: _TypeAlias = SolveResponse  # noqa: Y015
+
+@_typing.final
+class Answer(_message.Message):
+    """One bid, or the end of a part, or both. Parts that are not ended when the call ends well are done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    part: _builtins.int
+    """Its place in SolveRequest.parts."""
+    bid: _builtins.bytes
+    """A Bid in a DSSE envelope, or empty."""
+    status: Global___PartStatus.ValueType
+    """Set in the part's last answer."""
+    detail: _builtins.str
+    """Of a failure, for people."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.int = ...,
+        bid: _builtins.bytes = ...,
+        status: Global___PartStatus.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid", b"bid", "detail", b"detail", "part", b"part", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
 class ReportLoadRequest(_message.Message):

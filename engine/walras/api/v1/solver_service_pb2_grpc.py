@@ -68,7 +68,8 @@ class SolverServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Solve(self, request, context):
-        """Bids as they are found, until the budget is used up. Several calls may be in flight.
+        """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
+        may bring several problems: the node's parts of one batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

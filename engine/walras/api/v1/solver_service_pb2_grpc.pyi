@@ -35,7 +35,9 @@ class SolverServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SolverServiceAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]
     Solve: _grpc.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]
-    """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+    """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
+    may bring several problems: the node's parts of one batch.
+    """
     ReportLoad: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]
     """How busy the node is; answered at once."""
     Probe: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.ProbeRequest, _solver_service_pb2.ProbeResponse]
@@ -48,7 +50,9 @@ class SolverServiceAsyncStub(SolverServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]  # type: ignore[assignment]
     Solve: _aio.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]  # type: ignore[assignment]
-    """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+    """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
+    may bring several problems: the node's parts of one batch.
+    """
     ReportLoad: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]  # type: ignore[assignment]
     """How busy the node is; answered at once."""
     Probe: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.ProbeRequest, _solver_service_pb2.ProbeResponse]  # type: ignore[assignment]
@@ -70,7 +74,9 @@ class SolverServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _solver_service_pb2.SolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_solver_service_pb2.SolveResponse], _abc.AsyncIterator[_solver_service_pb2.SolveResponse]]:
-        """Bids as they are found, until the budget is used up. Several calls may be in flight."""
+        """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
+        may bring several problems: the node's parts of one batch.
+        """
 
     @_abc_1.abstractmethod
     def ReportLoad(

@@ -13,9 +13,11 @@ import structlog
 import typer
 
 from walras.audit.keys import SEED_BYTES, Signer
+from walras.audit.note import parse_vkey
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
 from walras.cli.names import node_name
+from walras.cli.options import parse_log_key
 from walras.cli.output import Json, next_step, print_json, print_json_line, say, show, table
 from walras.core.errors import Reason, WalrasError
 from walras.datasets.generate import START_MS, generate
@@ -68,6 +70,12 @@ def serve(
         int, typer.Option(min=1, max=256, help="Problems that it works on at the same time.")
     ] = 1,
     region: Annotated[str, typer.Option(help="Where it runs, as engines name regions.")] = "",
+    log_key: Annotated[
+        str,
+        typer.Option(
+            help="Verifier key of the engine's log, or a file of it: keep only its checkpoints."
+        ),
+    ] = "",
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when stdin reaches its end.")
     ] = False,
@@ -80,7 +88,10 @@ def serve(
     with redirect_stdout(sys.stderr):
         _search_here()
         # One for each slot: a solver works on one problem at a time.
-        node = Node([load(target) for _ in range(slots)], signer, name, region=region)
+        solvers = [load(target) for _ in range(slots)]
+        log_vkey = parse_log_key(log_key)
+        trusted = parse_vkey(log_vkey) if log_vkey else None
+        node = Node(solvers, signer, name, region=region, log_key=trusted)
     asyncio.run(
         _serve(node, name or target, signer, listen, with_parent=with_parent, as_json=as_json)
     )
