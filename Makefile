@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := engine solvers tests bench
 
-.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet constraints clean
+.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues parity bench-selection constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,15 @@ bench: .venv/ready ## Measure everything; figures in bench/README.md
 
 bench-fleet: .venv/ready ## Measure balancing, dispatch, capacity and scaling
 	@$(BIN)/python -m bench fleet
+
+bench-selection: .venv/ready ## Measure winner selection and its certificates against CP-SAT and SCIP
+	@$(BIN)/python -m bench selection
+
+bench-venues: .venv/ready ## Measure one exact quote of each kind of venue
+	@$(BIN)/python -m bench venues
+
+parity: .venv/ready ## Compare 100,000 swaps of each kind of pool with the contracts' bytecode
+	@WALRAS_PARITY_CASES=$${WALRAS_PARITY_CASES:-100000} $(BIN)/pytest -n 2 -q tests/contract/test_parity.py
 
 constraints: ## Pin the newest releases that fit into constraints.txt
 	@$(BIN)/uv pip compile --quiet --extra dev --no-annotate --no-header --no-emit-index-url \

@@ -10,6 +10,8 @@ from bench import (
     fleet_sim,
     intake,
     machine,
+    selection,
+    venues,
 )
 
 FLEET = {
@@ -18,7 +20,13 @@ FLEET = {
     "fleet-dispatch": fleet_dispatch.run,
     "fleet-capacity": fleet_capacity.run,
 }
-BENCHES = {"intake": intake.run, "auctions": auctions.run, **FLEET}
+BENCHES = {
+    "intake": intake.run,
+    "auctions": auctions.run,
+    "selection": selection.run,
+    "venues": venues.run,
+    **FLEET,
+}
 
 
 def main() -> None:

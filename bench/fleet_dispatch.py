@@ -14,6 +14,7 @@ from random import Random
 
 from walras.app.collecting import Collected, Collection
 from walras.auction.batch import OpenBatch, ReceivedBid, SealedBatch
+from walras.audit.keys import Signer
 from walras.core.bids import Fill, Proposal
 from walras.core.errors import SwapError
 from walras.datasets.generate import START_MS, generate
@@ -21,13 +22,15 @@ from walras.datasets.market import to_intent
 from walras.fleet.nodes import Node, NodeSpec
 from walras.fleet.sending import Outgoing, request
 from walras.market.kinds import AnyVenue
-from walras.protocol.fleet import Assignment, Dispatch, NodeLoad
+from walras.protocol.codec import Signed
+from walras.protocol.dispatch import Assignment, Dispatch, NodeLoad
 from walras.protocol.problem import OpenIntent, Problem, Rules
 from walras.protocol.records import Opened
 from walras.protocol.trade import encode_problem
-from walras.sdk.signing import intent_id
+from walras.sdk.signing import intent_id, sign_record
 from walras.sdk.solver import Deadline, Description
 
+ENGINE = Signer.from_seed(bytes(32))
 NODES = 16
 PARTS = 1_000
 ROUNDS = 7
@@ -130,9 +133,13 @@ async def _collect(
         return waiting[-1][0]
 
     began, cpu = time.perf_counter(), time.process_time()
-    collection = Collection(sealed, bodies, nodes, Counter(), b"", wall_ms, check)
+    def sign(made: Signed) -> bytes:
+        return sign_record(made, ENGINE)
+
+    collection = Collection(sealed, bodies, nodes, Counter(), b"", wall_ms, check, sign)
     await collection.run()
     wall, spent = time.perf_counter() - began, time.process_time() - cpu
+    await collection.close()
     for future, bid, key, now_ms in waiting:
         future.set_result(sealed.evaluate(bid, key, now_ms))
     return wall, spent, await collection.finish()
@@ -193,7 +200,7 @@ def batch(number: int, nodes: dict[bytes, Node]) -> tuple[SealedBatch, list[byte
     opened = OpenBatch(Opened(number, bytes(32), 0, 0))
     names = {key: node.name for key, node in nodes.items()}
     digest = sha256(encode_problem(whole)).digest()
-    return opened.seal(whole, digest, parts, plan, names, wall_ms() + 60_000, b""), bodies
+    return opened.seal(whole, digest, parts, plan, names, wall_ms() + 60_000, b"", b""), bodies
 
 
 def market(seed: int, intents: int, venues: int, auction_id: int = 1) -> Problem:

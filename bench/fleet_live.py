@@ -109,15 +109,15 @@ async def _load(policy: str, rate: float, nodes: Mapping[bytes, Node]) -> tuple[
         began = time.monotonic()
         call = router.start(Request(now_us=now_us()))
         outcome, reported = Outcome.OK, 0
-        answers = nodes[call.node.key].solve(
-            [outgoing], seconds=TIMEOUT_SECONDS, max_bids=1, checkpoint=b""
-        )
-        async for answer in answers:
+        end = began + TIMEOUT_SECONDS
+        talk = nodes[call.node.key].ask([outgoing], end=end, last=end, max_bids=1)
+        async for answer in talk.answers():
             reported = answer.in_flight or reported
             if answer.fault is not None:
                 late = answer.fault.reason is Reason.NODE_TIMEOUT
                 outcome = Outcome.TIMEOUT if late else Outcome.ERROR
                 errors[answer.fault.reason] += 1
+        await talk.close()
         call.end(now_us(), outcome, reported)
         took.append(1_000 * (time.monotonic() - began))
 

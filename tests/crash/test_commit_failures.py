@@ -47,7 +47,7 @@ from walras.sdk.client import Client
 from walras.sdk.signing import intent_id, sign_record
 from walras.store.database import Store
 
-COMMITS = 14
+COMMITS = 16
 """How many the whole play makes."""
 
 
@@ -255,6 +255,7 @@ async def test_a_commit_that_fails_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, written: bool
 ) -> None:
     story, _ = await play_with(tmp_path, monkeypatch, left, written=written)
-    # 6 to 8 and 12 to 14 open, seal and settle a batch: what is left begun is voided.
-    begun = {6: (0, 1), 7: (1, 1), 8: (1, 0), 12: (0, 1), 13: (1, 1), 14: (1, 0)}
+    # 6 to 9 and 13 to 16 open, seal, close and settle a batch: what is left begun is voided.
+    begun = {6: (0, 1), 7: (1, 1), 8: (1, 1), 9: (1, 0)}
+    begun |= {13: (0, 1), 14: (1, 1), 15: (1, 1), 16: (1, 0)}
     check(story, begun.get(left, (0, 0))[written])

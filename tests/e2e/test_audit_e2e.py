@@ -72,12 +72,8 @@ async def test_an_auditor_ends_in_the_state_that_the_engine_starts_from(tmp_path
             machine.apply(leaf)
             tree.append(leaf)
         replayed = machine.state
-        for name in ("genesis", "rules", "assets", "venues", "prices", "balances", "nonces"):
+        for name in ("genesis", "rules", "balances", "nonces", "book", "market", "fleet"):
             assert getattr(stored, name) == getattr(replayed, name), name
-        assert stored.book == replayed.book
-        assert stored.open_by_owner == replayed.open_by_owner
-        assert stored.fleet == replayed.fleet
-        assert stored.watch == replayed.watch
         assert engine.sequencer.checkpoint is not None
         assert log.note == engine.sequencer.checkpoint.note
     for node in play.nodes.values():

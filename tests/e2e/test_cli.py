@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -220,6 +221,7 @@ class Served:
     address: str
     verifier_key: str
     operator_key: Path
+    metrics: str
     process: subprocess.Popen[str]
 
 
@@ -229,7 +231,7 @@ def served(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     config = folder / "walras.toml"
     config.write_text(
         f'domain = "localhost/e2e"\nlisten = "127.0.0.1:0"\ndata = "{folder / "data"}"\n'
-        "interval_ms = 300\nsolve_ms = 2000\n"
+        'interval_ms = 300\nsolve_ms = 2000\nmetrics = "127.0.0.1:0"\n'
         '[[solvers]]\nname = "baseline"\nplugin = "baseline"\n'
     )
     with (folder / "serve.log").open("w") as log:
@@ -245,7 +247,8 @@ def served(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         made = document("load", market, "--key", operator, address=ready["address"])
         assert made["venues"] == 24
         try:
-            yield Served(ready["address"], ready["verifier_key"], operator, process)
+            address, metrics = ready["address"], ready["metrics"]
+            yield Served(address, ready["verifier_key"], operator, metrics, process)
         finally:
             process.terminate()
             assert process.wait(timeout=20) == 0
@@ -271,6 +274,12 @@ def test_health(served: Served) -> None:
     error = failure("health", "127.0.0.1:1", code=1)
     assert error["reason"] == "ENGINE_UNREACHABLE"
     assert "walras serve" in error["hint"]
+
+
+def test_the_configured_metrics_are_served(served: Served) -> None:
+    with urllib.request.urlopen(f"http://{served.metrics}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    assert "\nwalras_log_entries " in page
 
 
 def test_an_order_is_submitted_filled_and_withdrawn(served: Served, me: tuple[Path, str]) -> None:

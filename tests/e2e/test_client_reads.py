@@ -8,7 +8,7 @@ from support.solvers import Crosser
 from support.worlds import running
 
 from walras.api.v1 import auction_service_pb2, intent_service_pb2
-from walras.protocol.values import venue_from_wire
+from walras.protocol.venues import venue_from_wire
 from walras.sdk.client import Client
 from walras.sdk.node import Node
 

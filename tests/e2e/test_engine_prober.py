@@ -23,7 +23,8 @@ from walras.audit.replay import Replay
 from walras.balance.events import Rule
 from walras.balance.status import State
 from walras.protocol.codec import decode
-from walras.protocol.records import FleetChanged, Kind
+from walras.protocol.fleet import FleetChanged
+from walras.protocol.records import Kind
 from walras.sdk.client import Client
 from walras.sdk.keys import read_seed
 from walras.sdk.node import Node

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from rich.console import Console
 from support.audit import pool_solver
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, pool, sell, signer
 from support.nodes import serving
@@ -24,7 +27,8 @@ from walras.app.metrics import serve_metrics
 from walras.app.report import AuctionReport
 from walras.balance.shedding import Capacity
 from walras.balance.status import State
-from walras.core.errors import Reason
+from walras.cli.commands import fleet as fleet_commands
+from walras.core.errors import InvalidInput, Reason
 from walras.ledger.fleet import to_json
 from walras.sdk.node import Node
 
@@ -141,6 +145,36 @@ async def test_nodes_are_seen_drained_resumed_and_verified(tmp_path: Path) -> No
         assert "every draw and every change follows from the log" in " ".join(plain.split())
 
 
+async def test_what_people_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with three(tmp_path / "engine") as world:
+        at = ("--address", world.address)
+        key = ("--key", str(tmp_path / "engine/operator.key"))
+        empty = await asyncio.to_thread(walras, "fleet", "list", *at)
+        assert "0 nodes" in empty
+        assert "from the first batch on" in empty
+        await auction(world)
+
+        looks = await asyncio.to_thread(
+            walras, "fleet", "top", "--count", "2", "--interval", "0.1", *at
+        )
+        assert looks.endswith("\n")
+        assert looks.count("3 nodes, version 2") == looks.count("\neast ") == 2
+
+        # A narrow terminal: nothing of the last line is cut.
+        seen = StringIO()
+        narrow = Console(file=seen, width=60, force_terminal=True, soft_wrap=True)
+        monkeypatch.setattr(fleet_commands, "stdout", narrow)
+        await fleet_commands._top(world.address, 0.1, 1, as_json=False)
+        said = " ".join(seen.getvalue().split())
+        assert re.search(r"3 nodes, .*; order flow: HHI .*, Gini .*, Nakamoto [12]", said)
+
+        shown = await asyncio.to_thread(walras, "fleet", "show", "north", *at)
+        assert f"walras fleet drain north --key operator.key --address {world.address}" in shown
+        await ask("fleet", "drain", "north", *key, *at)
+        shown = await asyncio.to_thread(walras, "fleet", "show", "north", *at)
+        assert f"walras fleet resume north --key operator.key --address {world.address}" in shown
+
+
 async def test_only_operators_drain_and_only_nodes_are_drained(tmp_path: Path) -> None:
     async with three(tmp_path / "engine") as world:
         await auction(world)
@@ -222,6 +256,9 @@ async def test_the_metrics_page(tmp_path: Path) -> None:
 
         before = await read()
         assert before["walras_auctions_total"] == 0
+        with pytest.raises(InvalidInput, match="cannot serve metrics on"):
+            async with serve_metrics(world.engine, address):
+                pass
         report = await auction(world)
         page = await read()
         assert page["walras_auctions_total"] == 1
@@ -255,7 +292,7 @@ async def test_load_is_shed_by_a_rule_and_with_numbers(tmp_path: Path) -> None:
         numbers = {name: refused.metadata[name] for name in ("open", "total", "capacity", "limit")}
         assert numbers == {"open": "3", "total": "3", "capacity": "3", "limit": "5"}
         await world.submit(buy(BOB.public_key), BOB)
-        assert world.state.open_by_owner[BOB.public_key] == 1
+        assert world.state.book.open_by_owner[BOB.public_key] == 1
         assert planner.shed == 1
         # After the batch there is room again.
         assert (await world.auction()).filled >= 2
@@ -286,7 +323,7 @@ async def test_a_restart_keeps_the_standing(tmp_path: Path) -> None:
         await ask("fleet", "drain", "west", *at)
         await auction(world)
         before = to_json(world.state.fleet)
-        watch = world.state.watch.to_json()
+        watch = world.state.market.watch.to_json()
         opened = await world.engine.auctioneer.open()  # tells a time, and is then voided
         assert opened.opened.auction_id == 3
         later = world.state.fleet.at_ms
@@ -295,7 +332,7 @@ async def test_a_restart_keeps_the_standing(tmp_path: Path) -> None:
         assert (fleet.version, fleet.at_ms) == (json.loads(before)["version"], later)
         stored = json.loads(to_json(fleet))
         assert stored["standing"] == json.loads(before)["standing"]
-        assert world.state.watch.to_json() == watch
+        assert world.state.market.watch.to_json() == watch
         assert state_of(world, "west") is State.DRAINING
         calls = {
             info.name: fleet.standing.status(key, fleet.at_ms).calls

@@ -141,7 +141,7 @@ async def test_book_survives_a_restart(tmp_path: Path) -> None:
         before: tuple[int, bytes, State] = world.snapshot()
     async with running(tmp_path) as world:
         assert world.snapshot() == before
-        assert set(world.state.book) == {ids[0], ids[2]}
+        assert set(world.state.book.entries) == {ids[0], ids[2]}
         await world.fund(BOB.public_key, USD, 10_000 * WHOLE_USD)
         await world.submit(buy(BOB.public_key), BOB)
         assert (await world.auction()).intents == 3
@@ -157,7 +157,7 @@ async def test_cancel(world: World) -> None:
     assert answer.intent.remaining == str(WHOLE_ETH)
     status = await world.intents.GetIntent(pb.GetIntentRequest(intent_id=name))
     assert status.intent == answer.intent
-    assert name not in world.state.book
+    assert name not in world.state.book.entries
     assert (await world.intents.CancelIntent(request)) == answer
 
 
@@ -213,8 +213,8 @@ async def test_cancel_while_sealed(tmp_path: Path) -> None:
             for name in (sold, bought):
                 status = (await world.intents.GetIntent(pb.GetIntentRequest(intent_id=name))).intent
                 assert status.state == pb.INTENT_STATE_FILLED
-            assert not world.state.book
-            assert not world.state.open_by_owner
+            assert not world.state.book.entries
+            assert not world.state.book.open_by_owner
 
 
 async def test_cancel_behind_the_seal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +378,7 @@ async def test_partial_fills_and_expiry_are_watched(tmp_path: Path) -> None:
         await world.auction()
         states = [answer.intent.state for answer in await soon(reading)]
         assert states[-1] == pb.INTENT_STATE_EXPIRED
-        assert not world.state.book
+        assert not world.state.book.entries
 
 
 async def test_multi_leg_round_trip(world: World) -> None:

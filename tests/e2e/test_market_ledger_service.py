@@ -38,13 +38,24 @@ from walras.audit import envelope
 from walras.audit.keys import Signer
 from walras.core.assets import Asset
 from walras.ledger.state import BUFFER
-from walras.market.kinds import Offer, OrderBook, StableSwap, Weighted
+from walras.market.kinds import (
+    Bridge,
+    Concentrated,
+    Offer,
+    OrderBook,
+    Rfq,
+    StablePool,
+    StableSwap,
+    Tick,
+    Weighted,
+)
 from walras.protocol.codec import Signed, encode
 from walras.protocol.problem import Price
 from walras.protocol.records import Credit, Kind, MarketUpdate, Withdrawal
-from walras.protocol.values import price_to_wire, venue_from_wire
+from walras.protocol.values import price_to_wire
+from walras.protocol.venues import venue_from_wire
 from walras.sdk.node import Node
-from walras.sdk.signing import sign_record, verify_receipt
+from walras.sdk.signing import sign_quote, sign_record, verify_receipt
 
 ANN, BOB = signer("ann"), signer("bob")
 GRPC = grpc.StatusCode
@@ -414,17 +425,23 @@ async def test_assets_page_by_page(world: World) -> None:
 
 async def test_every_kind_of_venue(world: World, tmp_path: Path) -> None:
     one = 10**18
+    terms = (bytes(32), nonce(), one, 2 * 10**9, NEVER)
+    quote = Rfq("q", 0, (ETH, USD), *terms, bytes(64), one)
     venues = (
         pool("cp"),
         Weighted("w", 3, (ETH, DULL), (one, one), (one // 4, 3 * one // 4), (1, 1), 10**15),
         StableSwap("s", 0, (USD, DULL), (one, one), (10**30, one), 20_000, 4_000_000),
         OrderBook("b", 7, (ETH, USD), (Offer(one, 2 * 10**9),), (Offer(10**9, one),)),
         OrderBook("empty", 0, (ETH, USD), (), ()),
+        Concentrated("c", 5, (ETH, USD), 1 << 96, 0, 7, 500, 10, (Tick(-10, 7), Tick(10, -7))),
+        StablePool("t", 0, (USD, DULL), (one, one), (10**30, one), 200_000, 10**14),
+        Bridge("r", 0, (USD, DULL), (one, one), (10**12, 1), 400, (1, 10**12), 60_000),
+        sign_quote(DOMAIN, quote, ANN),
     )
     data = update(world, venues=venues, removed_venues=("pool",))
     answer = await put(world, data)
     verify_receipt(data, answer.receipt, world.key)
-    for size in (0, 1, 2, 5):
+    for size in (0, 1, 2, 9):
         found = []
         request = market_pb.GetSnapshotRequest(page_size=size)
         while True:
@@ -450,7 +467,7 @@ async def test_market_survives_a_restart(tmp_path: Path) -> None:
         before = world.snapshot()
     async with running(tmp_path) as world:
         assert world.snapshot() == before
-        assert world.state.venues == {"b": pool("b", depth=8)}
+        assert world.state.market.venues == {"b": pool("b", depth=8)}
         assert await world.market.PutVenues(request) == answer
 
 
@@ -484,14 +501,14 @@ async def test_withdrawals_and_updates_wait_for_the_batch(
     assert not taking.done()
     assert not putting.done()
     assert world.state.balance(ANN.public_key, ETH) == 10 * WHOLE_ETH
-    assert "new" not in world.state.venues
+    assert "new" not in world.state.market.venues
     assert world.engine.sequencer.tree.size == before[0] + 1
     solver.release.set()
     await soon(taking)
     await soon(putting)
     assert task.done()
     assert world.state.balance(ANN.public_key, ETH) == 9 * WHOLE_ETH
-    assert "new" in world.state.venues
+    assert "new" in world.state.market.venues
 
 
 async def test_only_so_many_wait(
@@ -564,3 +581,14 @@ async def test_a_bought_intent_needs_money(world: World) -> None:
     assert refused.metadata["available"] == str(2_010 * WHOLE_USD - 1)
     await world.fund(BOB.public_key, USD, 1)
     await world.intents.SubmitIntent(request)
+
+
+async def test_a_quote_that_its_maker_did_not_sign_changes_nothing(world: World) -> None:
+    terms = (bytes(32), nonce(), 10**18, 2 * 10**9, NEVER)
+    quote = sign_quote(DOMAIN, Rfq("q", 0, (ETH, USD), *terms, bytes(64), 10**18), ANN)
+    better = replace(quote, amount_out=3 * 10**9)
+    refused = await refusal(put(world, update(world, venues=(pool("cp"), better))))
+    assert refused.reason == "SIGNATURE_INVALID"
+    await put(world, update(world, venues=(quote,)))
+    again = await refusal(put(world, update(world, venues=(replace(quote, id="again"),))))
+    assert again.reason == "NONCE_USED"

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from support.market import signer
-from support.nodes import raw_server, serving
+from support.nodes import asked, raw_server, serving
 from support.solver_markets import generated
 from support.solvers import Crosser, Hanging
 from support.worlds import until
@@ -21,7 +21,8 @@ from walras.audit.keys import Signer
 from walras.audit.note import Checkpoint, NoteKey, sign_checkpoint
 from walras.core.bids import Fill, Proposal
 from walras.core.errors import Reason, SolverFault
-from walras.fleet.nodes import Answer, Node, NodeSpec
+from walras.fleet.asking import Answer
+from walras.fleet.nodes import Node, NodeSpec
 from walras.fleet.sending import Outgoing
 from walras.protocol.problem import OpenIntent, Problem
 from walras.protocol.trade import encode_problem
@@ -64,7 +65,7 @@ async def dialled(address: str, slots: int = 1) -> AsyncIterator[Node]:
 
 async def answers(node: Node, *sent: Outgoing, seconds: float = 10.0) -> list[Answer]:
     """What came; raises the fault of a part that failed."""
-    made = node.solve(sent, seconds=seconds, max_bids=100, checkpoint=CHECKPOINT)
+    made = asked(node, sent, seconds=seconds, max_bids=100, checkpoint=CHECKPOINT)
     async with aclosing(made) as stream:
         found = [answer async for answer in stream]
     assert sorted(answer.part for answer in found if answer.ended) == list(range(len(sent)))
@@ -98,9 +99,25 @@ class Recording(sdk.Node):
         super().__init__(*args, **kwargs)
         self.requests: list[pb.SolveRequest] = []
 
-    async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
-        self.requests.append(request)
-        await super().Solve(request, context)
+    async def Solve(self, requests: object, context: sdk.SolveContext) -> None:
+        await super().Solve(requests, Overhearing(context, self.requests))  # type: ignore[arg-type]
+
+
+class Overhearing:
+    """A context that keeps what is read."""
+
+    def __init__(self, context: sdk.SolveContext, kept: list[pb.SolveRequest]) -> None:
+        self._context = context
+        self._kept = kept
+
+    async def read(self) -> object:
+        found: object = await self._context.read()
+        if isinstance(found, pb.SolveRequest):
+            self._kept.append(found)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 def whole(guest: Recording) -> list[bool]:
@@ -204,7 +221,7 @@ async def test_flood_of_bids_waits_for_its_reader() -> None:
     solver = Flood()
     guest = sdk.Node(solver, KEY)
     async with serving(guest) as address, dialled(address) as node:
-        stream = node.solve([outgoing()], seconds=30, max_bids=200_000, checkpoint=b"")
+        stream = asked(node, [outgoing()], seconds=30, max_bids=200_000, checkpoint=b"")
         async with aclosing(stream):
             await anext(stream)
             await asyncio.sleep(0.3)
@@ -245,8 +262,8 @@ async def test_node_that_forgot_is_sent_the_whole_once() -> None:
 
 async def test_node_that_always_forgets_is_asked_twice_and_no_more() -> None:
     class Forgetful(Recording):
-        async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
-            self.requests.append(request)
+        async def Solve(self, requests: object, context: sdk.SolveContext) -> None:
+            self.requests.append(await context.read())
             if len(self.requests) > 1:
                 forgot = pb.Answer(part=0, status=pb.PART_STATUS_BASE_UNKNOWN, detail="what base?")
                 await context.write(pb.SolveResponse(answers=[forgot]))
@@ -281,7 +298,7 @@ async def test_several_problems_in_one_call() -> None:
     guest = Recording([Moody(), Moody()], KEY)
     async with serving(guest) as address, dialled(address) as node:
         sent = [outgoing(number=number) for number in range(1, 6)]
-        stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         assert len(guest.requests) == 1
@@ -301,14 +318,14 @@ async def test_several_problems_in_one_call() -> None:
 
 async def test_a_call_that_is_cut_off_ends_all_its_parts() -> None:
     class Quitter(sdk.Node):
-        async def Solve(self, request: pb.SolveRequest, context: sdk.SolveContext) -> None:
+        async def Solve(self, requests: object, context: sdk.SolveContext) -> None:
             done = pb.Answer(part=1, bid=b"x", status=pb.PART_STATUS_DONE)
             await context.write(pb.SolveResponse(answers=[done], in_flight=3))
             await context.abort(grpc.StatusCode.INTERNAL, "that was enough")
 
     async with serving(Quitter(One(), KEY)) as address, dialled(address) as node:
         sent = [outgoing(number=number) for number in range(1, 4)]
-        stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         assert found[0] == Answer(1, b"x", 3, ended=True)
@@ -329,11 +346,24 @@ async def test_a_node_that_knows_the_log_keeps_its_checkpoints_only() -> None:
     async with serving(guest) as address, dialled(address) as node:
         for number, checkpoint in enumerate(came, start=1):
             sent = [outgoing(number=number)]
-            stream = node.solve(sent, seconds=10.0, max_bids=1, checkpoint=checkpoint)
+            stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=checkpoint)
             async with aclosing(stream):
                 assert [answer.fault async for answer in stream] == [None, None]
             kept.append(guest.checkpoint)
     assert kept == [b"", came[1], came[1], came[1], came[4]]
+
+
+async def test_more_bids_than_were_asked_for_cost_the_call() -> None:
+    class Three(One):
+        def solve(self, problem: Problem, deadline: Deadline) -> Iterator[Proposal]:
+            for _ in range(3):
+                yield from super().solve(problem, deadline)
+
+    async with serving(sdk.Node(Three(), KEY)) as address, dialled(address) as node:
+        found = [answer async for answer in asked(node, [outgoing()], max_bids=2)]
+        assert [bool(answer.bid) for answer in found] == [True, True, False]
+        assert found[-1].fault is not None
+        assert found[-1].fault.reason is Reason.BID_LIMIT
 
 
 async def test_more_parts_than_a_call_brings_are_refused() -> None:
@@ -360,7 +390,7 @@ async def test_answers_out_of_order(wrong: pb.SolveResponse) -> None:
     described = pb.DescribeResponse(public_key=KEY.public_key).SerializeToString()
     answer = wrong.SerializeToString()
     async with raw_server(described, (answer, answer)) as address, dialled(address) as node:
-        stream = node.solve([outgoing()], seconds=10.0, max_bids=9, checkpoint=b"")
+        stream = asked(node, [outgoing()], seconds=10.0, max_bids=9, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         ends = [answer for answer in found if answer.ended]

@@ -33,8 +33,7 @@ from walras.core.errors import InvalidInput, Reason
 from walras.fleet import prober as probing
 from walras.fleet.nodes import end_child
 from walras.fleet.prober import Prober
-from walras.protocol.fleet import decode_observation_list
-from walras.protocol.records import Observations
+from walras.protocol.probes import Observations, decode_observation_list
 from walras.sdk.node import Node
 
 A, B, C = NODES
@@ -74,7 +73,7 @@ class Watcher:
             self.fails = False
             raise InvalidInput(Reason.OBSERVATION_STALE, "so it goes")
         nodes = {key: NodeInfo(key.hex(), key) for key in self.targets}
-        events = check_observations(
+        events, _ = check_observations(
             record, body, domain=DOMAIN, rules=self.rules, nodes=nodes, root_at=LOG.root
         )
         for event in events:

@@ -68,6 +68,10 @@ def test_a_trace_needs_its_file_and_only_a_trace(capsys: Captured, tmp_path: Pat
     results = found["results"]
     assert isinstance(results, list)
     assert results[0]["timeouts"] == 0
+    assert run(["simulate", "trace", str(file), "--load", "2", "--arrival-scv", "4"]) == 2
+    assert "--load, --arrival-scv would do nothing" in capsys.readouterr().err
+    assert run(["simulate", "trace", str(file), "--policy", "random"]) == 0
+    assert "load as recorded" in capsys.readouterr().out
     assert run(["simulate", "trace"]) == 2
     assert run(["simulate", "plain", str(file)]) == 2
     assert run(["simulate", "trace", str(tmp_path / "none.csv")]) == 2

@@ -26,28 +26,20 @@ from support.records import (
 from walras.audit import envelope
 from walras.core.errors import InvalidInput
 from walras.protocol.codec import Signed, decode, encode
-from walras.protocol.fleet import (
+from walras.protocol.dispatch import (
     Call,
     Dispatch,
-    Observation,
     decode_calls,
     decode_dispatch,
-    decode_observation_list,
     encode_calls,
     encode_dispatch,
-    encode_observations,
 )
+from walras.protocol.probes import Observation, decode_observation_list, encode_observations
 from walras.protocol.problem import OpenIntent, Problem
 from walras.protocol.records import Kind
 from walras.protocol.trade import decode_problem, encode_intent, encode_problem, intent_ids
-from walras.protocol.values import (
-    decode_balances,
-    decode_venue,
-    decode_venues,
-    encode_balances,
-    encode_venue,
-    encode_venues,
-)
+from walras.protocol.values import decode_balances, encode_balances
+from walras.protocol.venues import decode_venue, decode_venues, encode_venue, encode_venues
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 FEW = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])

@@ -17,7 +17,7 @@ from walras.fleet.nodes import Node, NodeSpec
 from walras.fleet.registry import Fleet as Registry
 from walras.ledger.fleet import Fleet, from_json, to_json
 from walras.ledger.state import State
-from walras.protocol.records import FleetChanged, FleetUpdate
+from walras.protocol.fleet import FleetChanged, FleetUpdate
 
 NAMES = "abcde"
 KEYS = {name: bytes([number]) * 32 for number, name in enumerate(NAMES, 1)}

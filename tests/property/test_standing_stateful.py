@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from walras.balance.estimates import Service, Share, decay
+from walras.balance.estimates import DEFAULT_SERVICE_US, Service, Share, decay
 from walras.balance.events import (
+    Brought,
     CallEnded,
     CanaryChecked,
     Change,
@@ -138,11 +139,25 @@ class Fleet(RuleBasedStateMachine):
         ahead=st.integers(1, 50),
         reported=st.integers(-3, 100),
         late=st.integers(0, 3_000),
+        brought=st.sampled_from(list(Brought)),
     )
     def call(
-        self, key: bytes, outcome: Outcome, us: int, ahead: int, reported: int, late: int
+        self,
+        key: bytes,
+        outcome: Outcome,
+        us: int,
+        ahead: int,
+        reported: int,
+        late: int,
+        brought: Brought,
     ) -> None:
-        self.happens(CallEnded(key, self.now - late, outcome, us, ahead, reported))
+        standing = self.standing
+        before = standing.view(key, self.now).service_us if key in standing.nodes else 0
+        at_ms = self.now - late
+        self.happens(CallEnded(key, at_ms, outcome, us, ahead, reported, brought))
+        if before and brought is not Brought.BID:
+            least = min(before, standing._median_us or DEFAULT_SERVICE_US)
+            assert standing.view(key, self.now).service_us >= least
 
     @rule(key=nodes, times=st.integers(1, 4))
     def fail(self, key: bytes, times: int) -> None:
@@ -270,9 +285,10 @@ TestFleet.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 @given(st.lists(st.integers(1, 10**8), min_size=1, max_size=60), st.booleans())
 def test_an_estimate_stays_within_what_was_measured(samples: list[int], prior: bool) -> None:
     service = Service()
-    start = 3 * samples[0] if prior else 0
+    median = samples[0] if prior else 0
+    start = 3 * median
     for turn, sample in enumerate(samples):
-        service.add(sample, turn * 3_000, start, answered=True)
+        service.add(sample, turn * 3_000, median, answered=True)
         seen = [*samples[: turn + 1], *([start] if start else [])]
         assert min(seen) - 1 <= service.us <= max(seen)
 

@@ -211,9 +211,9 @@ class Ledger(RuleBasedStateMachine):
         state = self.state
         assert state.balances == {key: amount for key, amount in self.money.items() if amount}
         assert totals(state) == self.supply
-        assert state.book.keys() == self.open.keys()
+        assert state.book.entries.keys() == self.open.keys()
         for name, (made, remaining) in self.open.items():
-            entry = state.book[name]
+            entry = state.book.entries[name]
             assert (entry.intent, entry.remaining, entry.state) == (
                 made,
                 remaining,
@@ -222,7 +222,7 @@ class Ledger(RuleBasedStateMachine):
         counts = {
             owner: sum(made.owner == owner for made, _ in self.open.values()) for owner in OWNERS
         }
-        assert state.open_by_owner == {owner: n for owner, n in counts.items() if n}
+        assert state.book.open_by_owner == {owner: n for owner, n in counts.items() if n}
         changes = state.take_changes()
         for name, entry in changes.intents.items():
             assert entry.state is self.fate.get(name, IntentState.OPEN)

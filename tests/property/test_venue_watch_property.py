@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walras.core.errors import SwapError
+from walras.market.constant_product import RESERVE_LIMIT
 from walras.market.fixed_point import ONE
 from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
 from walras.market.marginal import spot_price
@@ -30,6 +31,8 @@ def pools(draw: st.DrawFn, amounts: st.SearchStrategy[int]) -> AnyVenue:
     assets = tuple(draw(st.permutations(A))[:n])
     balances = tuple(draw(amounts) for _ in range(n))
     kind = draw(st.sampled_from(["pair", "weighted", "stable"]))
+    if kind != "stable":
+        balances = tuple(min(balance, RESERVE_LIMIT - 1) for balance in balances)
     if kind == "pair":
         fee = draw(st.sampled_from([0, 3_000, 999_999]))
         return ConstantProduct("v", 0, (assets[0], assets[1]), (balances[0], balances[1]), fee)

@@ -81,7 +81,7 @@ def totals(state: State) -> dict[str, int]:
     found: dict[str, int] = {}
     for (_, asset), amount in state.balances.items():
         found[asset] = found.get(asset, 0) + amount
-    for venue in state.venues.values():
+    for venue in state.market.venues.values():
         held = getattr(venue, "reserves", ())
         for asset, amount in zip(venue.assets, held, strict=True):
             found[asset] = found.get(asset, 0) + amount

@@ -1,12 +1,16 @@
 """Solver nodes on loopback, honest and otherwise."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import grpc
 
 from walras.audit.keys import Signer
 from walras.core.bids import Proposal
+from walras.fleet.asking import Answer
+from walras.fleet.nodes import Node
+from walras.fleet.sending import Outgoing
 from walras.protocol.problem import Problem
 from walras.sdk import node as sdk
 from walras.sdk.solver import Solver
@@ -24,6 +28,25 @@ async def serving(
         yield address
     finally:
         await server.stop(grace)
+
+
+async def asked(
+    node: Node,
+    problems: Sequence[Outgoing],
+    *,
+    seconds: float = 10.0,
+    max_bids: int = 100,
+    checkpoint: bytes = b"",
+) -> AsyncGenerator[Answer, None]:
+    """What an engine's node answers, in the open; it is hung up on in the end."""
+    end = time.monotonic() + seconds
+    talk = node.ask(problems, end=end, last=end, max_bids=max_bids, checkpoint=checkpoint)
+    try:
+        async with aclosing(talk.answers()) as answers:
+            async for answer in answers:
+                yield answer
+    finally:
+        await talk.close()
 
 
 class Impostor(sdk.Node):
@@ -55,13 +78,13 @@ async def raw_server(describe: bytes, answers: tuple[bytes, ...]) -> AsyncIterat
     async def on_describe(request: bytes, context: object) -> bytes:
         return describe
 
-    async def on_solve(request: bytes, context: object) -> AsyncIterator[bytes]:
+    async def on_solve(requests: object, context: object) -> AsyncIterator[bytes]:
         for answer in answers:
             yield answer
 
     handlers = {
         "Describe": grpc.unary_unary_rpc_method_handler(on_describe),
-        "Solve": grpc.unary_stream_rpc_method_handler(on_solve),
+        "Solve": grpc.stream_stream_rpc_method_handler(on_solve),
     }
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

@@ -12,8 +12,7 @@ from walras.audit.note import Checkpoint, sign_checkpoint
 from walras.audit.probes import due_ms, vrf_input
 from walras.audit.vrf import VrfKey
 from walras.balance.rules import FleetRules, NodeInfo
-from walras.protocol.fleet import Observation, encode_observations
-from walras.protocol.records import Challenge, Echo, Observations
+from walras.protocol.probes import Challenge, Echo, Observation, Observations, encode_observations
 from walras.sdk.echo import answer
 from walras.sdk.signing import sign_record
 

@@ -1,9 +1,12 @@
 """Hypothesis strategies for every value that is encoded."""
 
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
+from support.contracts.cases import concentrated
 from walras.balance.events import Change, Outcome, Rule
 from walras.balance.rules import POLICY_NAMES, WEIGHS, FleetRules, NodeInfo
 from walras.core.amounts import AMOUNT_LIMIT
@@ -19,32 +22,33 @@ from walras.core.bids import (
     Winner,
 )
 from walras.core.intents import Decay, Intent, Leg
-from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
-from walras.protocol.codec import Signed
-from walras.protocol.fleet import (
-    Assignment,
-    Call,
-    Dispatch,
-    LoadProbe,
-    NodeLoad,
-    Observation,
+from walras.market.constant_product import RESERVE_LIMIT
+from walras.market.kinds import (
+    AnyVenue,
+    Bridge,
+    ConstantProduct,
+    Offer,
+    OrderBook,
+    Rfq,
+    StablePool,
+    StableSwap,
+    Weighted,
 )
+from walras.protocol.codec import Signed
+from walras.protocol.dispatch import Assignment, Call, Dispatch, LoadProbe, NodeLoad
+from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.probes import Challenge, Echo, Observation, Observations
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import (
     Awarded,
     BidReceived,
     BidRejectedRecord,
     Cancel,
-    Challenge,
     Closed,
     Credit,
     Deposit,
-    Echo,
-    FleetChanged,
-    FleetUpdate,
     Genesis,
     MarketUpdate,
-    Observations,
     Observed,
     Opened,
     QuarantinedVenue,
@@ -55,6 +59,14 @@ from walras.protocol.records import (
     VenuesWatched,
     Voided,
     Withdrawal,
+)
+from walras.protocol.sealed_bids import (
+    BidReceipt,
+    BidUnopened,
+    Commitment,
+    Committed,
+    Opening,
+    Task,
 )
 
 ONE = 10**18
@@ -114,20 +126,37 @@ def venues(draw: st.DrawFn) -> AnyVenue:
     name, cost = draw(ascii_texts), draw(st.integers(0, (1 << 62) - 1))
     a, b, c = draw(st.lists(asset_ids, min_size=3, max_size=3, unique=True))
     held = [draw(naturals) for _ in range(3)]
-    match draw(st.integers(0, 3)):
+    small = [draw(st.integers(0, RESERVE_LIMIT - 1)) for _ in range(3)]
+    match draw(st.integers(0, 7)):
         case 0:
             fee = draw(st.integers(0, 999_999))
-            return ConstantProduct(name, cost, (a, b), (held[0], held[1]), fee)
+            return ConstantProduct(name, cost, (a, b), (small[0], small[1]), fee)
         case 1:
             first = draw(st.integers(ONE // 100, ONE // 2))
             second = draw(st.integers(ONE // 100, ONE // 4))
             weights = (first, second, ONE - first - second)
             fee = draw(st.integers(0, ONE - 1))
-            return Weighted(name, cost, (a, b, c), tuple(held), weights, (1, ONE, 10**12), fee)
+            return Weighted(name, cost, (a, b, c), tuple(small), weights, (1, ONE, 10**12), fee)
         case 2:
             rates = tuple(draw(st.integers(1, (1 << 128) - 1)) for _ in range(3))
             amplification, fee = draw(st.integers(100, 10**8)), draw(st.integers(0, 10**10 - 1))
             return StableSwap(name, cost, (a, b, c), tuple(held), rates, amplification, fee)
+        case 3:
+            pool = concentrated(Random(draw(st.integers(0, 1 << 32))))
+            return replace(pool, id=name, cost=cost, assets=(a, b))
+        case 4:
+            rates = tuple(draw(st.integers(1, (1 << 128) - 1)) for _ in range(3))
+            amplification, fee = draw(st.integers(1_000, 5 * 10**6)), draw(st.integers(0, ONE - 1))
+            return StablePool(name, cost, (a, b, c), tuple(small), rates, amplification, fee)
+        case 5:
+            capacity, flat = (held[0], held[1]), (held[1], held[2])
+            fee, latency = draw(st.integers(0, 999_999)), draw(uint32)
+            return Bridge(name, cost, (a, b), capacity, (1, 10**12), fee, flat, latency)
+        case 6:
+            most, pays = draw(positives), draw(positives)
+            nonce, expiry, left = draw(uint64), draw(uint64), draw(st.integers(0, most))
+            signed = draw(st.binary(min_size=64, max_size=64))
+            return Rfq(name, cost, (a, b), draw(keys), nonce, most, pays, expiry, signed, left)
         case _:
             asks = (Offer(10, 100), Offer(10, draw(st.integers(101, 1_000))))
             bids = (Offer(90, 10), Offer(draw(st.integers(1, 89)), 10))
@@ -188,13 +217,13 @@ fleet_rules = st.builds(
     bond_asset=asset_ids,
     region=texts,
     probers=ascending(keys),
-    min_bond=st.integers(0, (1 << 63) - 1),
+    min_bond=st.integers(0, (1 << 255) - 1),
     group_cap_bps=st.integers(1, 10_000),
     part_intents=st.integers(1, 1 << 40),
     all_up_to=st.integers(0, 1 << 40),
     fan_out=st.integers(1, 10_000),
     quorum=st.integers(1, 9),
-)
+).map(lambda rules: replace(rules, quorum=min(rules.quorum, len(rules.probers) or 9)))
 node_infos = st.builds(
     NodeInfo, texts, keys, texts, texts, st.integers(1, 1_024), names, names, uint32, uint32
 )
@@ -244,8 +273,30 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         st.lists(solver_keys, max_size=3, unique_by=lambda s: s.public_key).map(tuple),
         st.one_of(st.just(b""), keys),
         keys,
+        st.one_of(st.just(b""), keys),
     ),
-    "BidReceived": st.builds(BidReceived, uint64, keys, keys, uint64),
+    "BidReceived": st.builds(
+        BidReceived, uint64, keys, keys, uint64, st.one_of(st.just(b""), keys)
+    ),
+    "Task": st.builds(
+        Task,
+        ascii_texts,
+        uint64,
+        keys,
+        st.lists(keys, max_size=3).map(tuple),
+        uint64,
+        uint64,
+        st.one_of(st.just(b""), keys),
+    ),
+    "Commitment": st.builds(Commitment, ascii_texts, uint64, keys, keys, keys, keys, uint64),
+    "BidReceipt": st.builds(
+        BidReceipt, ascii_texts, uint64, keys, st.lists(keys, max_size=3).map(tuple), uint64
+    ),
+    "Committed": st.builds(Committed, uint64, uint32, keys, uint64),
+    "Opening": st.builds(Opening, ascii_texts, uint64, keys, keys, st.binary(max_size=80)),
+    "BidUnopened": st.builds(
+        BidUnopened, uint64, uint32, keys, texts, st.one_of(st.just(b""), keys)
+    ),
     "BidRejectedRecord": st.builds(
         BidRejectedRecord,
         uint64,
@@ -253,8 +304,8 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         texts,
         st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
     ),
-    "Closed": st.builds(Closed, uint64, keys, uint32, keys),
-    "Awarded": st.builds(Awarded, uint64, keys),
+    "Closed": st.builds(Closed, uint64, keys, uint32, keys, st.one_of(st.just(b""), keys)),
+    "Awarded": st.builds(Awarded, uint64, keys, st.binary(max_size=80)),
     "Settled": st.builds(Settled, uint64, keys, keys, keys),
     "Voided": st.builds(Voided, uint64, texts),
     "Observed": st.builds(Observed, uint64, uint64, keys, keys, ascending(keys)),

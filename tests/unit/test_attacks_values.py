@@ -11,7 +11,7 @@ from support.market import ETH, signer
 from walras.auction.batch import OpenBatch
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import AuditFailure, Reason, WalrasError
-from walras.protocol.fleet import Assignment, Dispatch, NodeLoad
+from walras.protocol.dispatch import Assignment, Dispatch, NodeLoad
 from walras.protocol.problem import Problem, Rules
 from walras.protocol.records import Opened
 from walras.protocol.trade import encode_problem
@@ -71,7 +71,7 @@ def test_a_rejected_bid_is_let_go_of() -> None:
     plan = Dispatch(b"", (NodeLoad(SOLVER.public_key),), (), (Assignment(digest, (0,), 1),))
     names = {SOLVER.public_key: "s"}
     batch = OpenBatch(Opened(1, DIGEST, 0, 0)).seal(
-        problem, digest, (problem,), plan, names, 10, DIGEST
+        problem, digest, (problem,), plan, names, 10, DIGEST, b""
     )
     made = Bid(
         1,

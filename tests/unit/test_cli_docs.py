@@ -8,6 +8,7 @@ from pathlib import Path
 from walras.app.config import (
     CanaryConfig,
     Config,
+    LogConfig,
     PaceConfig,
     RayConfig,
     RulesConfig,
@@ -33,6 +34,7 @@ TABLES = {
     "[scale]": set(ScaleConfig.model_fields),
     "[ray]": set(RayConfig.model_fields),
     "[canaries]": set(CanaryConfig.model_fields),
+    "[log]": set(LogConfig.model_fields),
 }
 
 
@@ -52,12 +54,12 @@ def test_the_example_names_every_key() -> None:
 def test_what_the_example_leaves_out_can_be_put_in(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     file = tmp_path / "all.toml"
-    tables = r"^# (\[(?:pace|scale|ray|canaries)\]\n(?:# \w+ = .*\n)+)"
+    tables = r"^# (\[(?:pace|scale|ray|canaries|log)\]\n(?:# \w+ = .*\n)+)"
     found = re.findall(tables, text, re.MULTILINE)
-    assert len(found) == 4
+    assert len(found) == 5
     file.write_text(text + "\n" + "\n".join(table.replace("\n# ", "\n") for table in found))
     config = read_config(file)
-    for table in (config.pace, config.scale, config.ray, config.canaries):
+    for table in (config.pace, config.scale, config.ray, config.canaries, config.log):
         assert table is not None
         made = type(table)(
             **{name: getattr(table, name) for name in type(table).model_fields if name == "solver"}
@@ -98,4 +100,5 @@ def test_the_reference_states_the_defaults() -> None:
             if isinstance(default, int | str):
                 row = re.search(rf"^\| `{key}` \| ([^|]*) \|", parts.get(name, main), re.MULTILINE)
                 assert row is not None, key
-                assert row[1].strip().strip("`") == str(default), key
+                shown = str(default).lower() if isinstance(default, bool) else str(default)
+                assert row[1].strip().strip("`") == shown, key

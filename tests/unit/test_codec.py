@@ -12,21 +12,18 @@ from walras.balance.rules import FleetRules, NodeInfo
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.codec import Signed, decode, encode
+from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.probes import Challenge, Echo, Observations
 from walras.protocol.problem import Rules
 from walras.protocol.records import (
     KIND_OF_TYPE,
     Cancel,
-    Challenge,
     Closed,
     Credit,
     Deposit,
-    Echo,
-    FleetChanged,
-    FleetUpdate,
     Genesis,
     Kind,
     MarketUpdate,
-    Observations,
     Observed,
     Opened,
     RulesSet,

@@ -114,6 +114,43 @@ def test_every_wrong_key_is_named() -> None:
     assert "solve_ms" in message
 
 
+def test_what_is_wrong_is_said_in_our_words() -> None:
+    message = refused(written("[fleet]\nfan_out = 10001\n"))
+    assert message == "fleet: fan_out: must be from 1 to 10000"
+
+
+@pytest.mark.parametrize("text", ["100000000000000000000", '"100000000000000000000"'])
+def test_a_bond_of_an_asset_with_18_decimals(text: str) -> None:
+    config = read_config(written(f"[fleet]\nmin_bond = {text}\n"))
+    assert config.fleet.min_bond == 100 * 10**18
+
+
+@pytest.mark.parametrize("text", ['"1e20"', '"-1"', '""', '"٣"', "-1", str(1 << 255)])
+def test_what_is_no_bond(text: str) -> None:
+    assert "fleet: min_bond: must be" in refused(written(f"[fleet]\nmin_bond = {text}\n"))
+
+
+A_KEY, B_KEY = "0a" * 32, "0b" * 32
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("block_ms = 5000\nmax_block_ms = 4999", "max_block_ms: must not be below block_ms"),
+        ('policy = "prequal"\nprobe_pool_size = 1', "probe_pool_size: prequal chooses between"),
+        ("quorum = 2", "quorum: must not be above the number of probers, 1"),
+        (f'quorum = 4\nprobers = ["{A_KEY}", "{B_KEY}"]', "above the number of probers, 3"),
+    ],
+)
+def test_a_fleet_that_cannot_work(table: str, message: str) -> None:
+    assert message in refused(written(f"[fleet]\n{table}\n"))
+
+
+def test_the_engines_own_prober_counts_for_the_quorum() -> None:
+    text = f'[fleet]\nquorum = 3\nprobers = ["{A_KEY}", "{B_KEY}"]\nprobe_pool_size = 1\n'
+    assert read_config(written(text)).fleet.quorum == 3
+
+
 def test_wrong_flags_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "unknown" in refused(unknown=1)
     assert "interval_ms" in refused(interval_ms=0)

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.errors import InvalidInput, Reason, SwapError
-from walras.market.constant_product import ConstantProduct
+from walras.market.constant_product import RESERVE_LIMIT, ConstantProduct
 from walras.market.inverse import least_input
 from walras.market.marginal import spot_price
 
@@ -69,7 +68,10 @@ def test_three_thousand_pips_is_997_of_1000(
     with_fee = amount_in * 997
     expected = with_fee * reserve_out // (reserve_in * 1000 + with_fee)
     venue = pool(reserve_in, reserve_out)
-    if expected:
+    if reserve_in + amount_in >= RESERVE_LIMIT:
+        with pytest.raises(SwapError, match="more than"):
+            venue.swap(X, amount_in, Y)
+    elif expected:
         assert venue.swap(X, amount_in, Y).amount_out == expected
     else:
         with pytest.raises(SwapError, match="too few"):
@@ -82,10 +84,11 @@ def test_three_thousand_pips_is_997_of_1000(
         (pool(10, 10), (X, 0, Y), Reason.SWAP_AMOUNT),
         (pool(10, 10), (X, -5, Y), Reason.SWAP_AMOUNT),
         (pool(10**18, 1), (X, 1, Y), Reason.SWAP_AMOUNT),
-        (pool(1, 1), (X, AMOUNT_LIMIT - 2, Y), Reason.SWAP_AMOUNT),
+        (pool(1, 1), (X, RESERVE_LIMIT - 2, Y), Reason.SWAP_AMOUNT),
+        (pool(1, 1), (X, RESERVE_LIMIT - 1, Y), Reason.SWAP_LIQUIDITY),
         (pool(0, 10), (X, 1, Y), Reason.SWAP_LIQUIDITY),
         (pool(10, 0), (X, 1, Y), Reason.SWAP_LIQUIDITY),
-        (pool(10, 10), (X, AMOUNT_LIMIT - 10, Y), Reason.SWAP_LIQUIDITY),
+        (pool(10, 10), (X, RESERVE_LIMIT - 10, Y), Reason.SWAP_LIQUIDITY),
         (pool(10, 10), (X, 1, X), Reason.SWAP_ASSETS),
         (pool(10, 10), (X, 1, "eip155:1/slip44:60"), Reason.SWAP_ASSETS),
     ],
@@ -111,7 +114,7 @@ def test_refused_swaps(venue: ConstantProduct, swap: tuple[str, int, str], reaso
         ("assets", (X, Y, "eip155:1/slip44:60")),
         ("reserves", (1,)),
         ("reserves", (-1, 1)),
-        ("reserves", (1, AMOUNT_LIMIT)),
+        ("reserves", (1, RESERVE_LIMIT)),
         ("fee_pips", -1),
         ("fee_pips", 1_000_000),
     ],
@@ -140,7 +143,7 @@ def test_the_least_input_for_more_than_there_is() -> None:
 def test_spot_price() -> None:
     assert spot_price(pool(10**24, 2 * 10**24), X, Y) == pytest.approx(2 * 0.997, rel=1e-15)
     assert spot_price(pool(0, 5), X, Y) == 0.0
-    assert spot_price(pool(5, AMOUNT_LIMIT - 1), X, Y) == pytest.approx(0.997 * 2.0**255 / 5)
+    assert spot_price(pool(5, RESERVE_LIMIT - 1), X, Y) == pytest.approx(0.997 * 2.0**112 / 5)
 
 
 def test_the_state_after_a_swap_is_a_value_like_any_other() -> None:

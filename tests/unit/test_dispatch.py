@@ -26,7 +26,7 @@ from walras.balance.standing import Standing
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import Reason, WalrasError
 from walras.market.kinds import ConstantProduct
-from walras.protocol.fleet import Dispatch, NodeLoad
+from walras.protocol.dispatch import Dispatch, NodeLoad
 from walras.protocol.problem import Problem
 from walras.protocol.records import Opened
 from walras.protocol.trade import encode_problem
@@ -188,7 +188,7 @@ def test_a_bid_counts_for_the_parts_that_its_solver_was_asked_for() -> None:
     digest = sha256(encode_problem(WHOLE)).digest()
     canary = next(iter(PARTS[0].intents))
     batch = OpenBatch(Opened(7, bytes(32), 0, 0)).seal(
-        WHOLE, digest, PARTS, made, names, NOW, canaries_digest(b"salt", [canary])
+        WHOLE, digest, PARTS, made, names, NOW, canaries_digest(b"salt", [canary]), b""
     )
     assert batch.solvers == {name: names[name] for name in sorted(places)}
 

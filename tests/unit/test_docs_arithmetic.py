@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from walras.auction.selection import tie
+from walras.auction.components import tie
 from walras.audit import envelope
 from walras.audit.keys import Signer
 from walras.audit.merkle import leaf_hash

@@ -40,6 +40,9 @@ def fleet(chance: random.Random) -> list[NodeView]:
                 reported=chance.choice([0, 2]),
                 service_us=chance.choice([1_000, 1_000, 90_000]),
                 rtt_us=chance.choice([0, 500]),
+                arrived=chance.choice([2, 20, 90]) << 16,
+                span=chance.choice([0, 1_000, 4_000]) << 16,
+                variation_bps=chance.choice([0, 20_000, 90_000]),
             )
             for _ in range(chance.randrange(1, 16))
         ),
@@ -95,5 +98,6 @@ def test_picks(written: dict[str, Any], policy: str) -> None:
             assert [n.key for n in ours] == [n.key for n in theirs]
             for node in (*ours[:count], *theirs[:count]):
                 node.in_flight += 1
+                node.asked += 1
             picks += len(ours)
     assert picks > 500

@@ -15,7 +15,8 @@ from walras.audit.keys import Signer
 from walras.audit.merkle import EMPTY_ROOT
 from walras.audit.probes import MAX_CHALLENGE_BYTES, MAX_ECHO_BYTES, open_echo
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.records import Echo, Kind
+from walras.protocol.probes import Echo
+from walras.protocol.records import Kind
 from walras.sdk import echo as echoes
 from walras.sdk.echo import answer
 from walras.sdk.signing import sign_record

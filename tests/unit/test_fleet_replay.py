@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 from support.audit.fleet_attacks import FLEET_ATTACKS, calls_of, plan_of
-from support.audit.fleet_scenario import HONEST, NAMES, PARTS, recorded_fleet
+from support.audit.fleet_scenario import FORKED, HONEST, NAMES, PARTS, recorded_fleet
 from support.audit.log_copy import read_leaf
 from support.audit.scenario import owner
 
@@ -13,7 +13,9 @@ from walras.audit.verifier import replay, replayed, verify_entries
 from walras.balance.events import Outcome, Rule
 from walras.balance.status import State
 from walras.core.errors import AuditFailure
-from walras.protocol.records import FleetChanged, Observed, Sealed, VenuesWatched
+from walras.protocol.fleet import FleetChanged
+from walras.protocol.probes import Observations
+from walras.protocol.records import Observed, Sealed, VenuesWatched
 
 
 def test_the_honest_log_is_audited() -> None:
@@ -21,6 +23,8 @@ def test_the_honest_log_is_audited() -> None:
     machine = replayed(verify_entries(made.log, made.key), made.log, made.key)
     counts, fleet = machine.counts, machine.state.fleet
     assert counts.records["observations"] == 1
+    assert [(v.node, v.size, v.root) for v in counts.split_views] == [(owner("four"), *FORKED)]
+    assert isinstance(read_leaf(made.log.leaves[counts.split_views[0].index]), Observations)
     assert counts.records["fleet-update"] == 2
     assert counts.records["venues-watched"] == 2
     assert counts.records["observed"] == counts.auctions == counts.records["sealed"]

@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from walras.balance.events import CallEnded, Change, Event, Outcome, Rule
+from walras.balance.events import Asked, Brought, CallEnded, Change, Event, Outcome, Rule
 from walras.balance.rules import FleetRules, NodeInfo
 from walras.balance.standing import Standing
 from walras.balance.status import State
 from walras.core.errors import InvalidInput, Reason
 from walras.ledger.fleet import CLAIMED, Fleet, batch_events, from_json, to_json
-from walras.protocol.fleet import Call
-from walras.protocol.records import FleetChanged, FleetUpdate
+from walras.protocol.dispatch import Call
+from walras.protocol.fleet import FleetChanged, FleetUpdate
 
 A, B, C = (bytes([n]) * 32 for n in (1, 2, 3))
 INFOS = [NodeInfo(name, key) for name, key in (("a", A), ("b", B), ("c", C))]
@@ -192,9 +192,17 @@ def test_it_is_stored_whole() -> None:
 
 def test_what_an_auction_tells() -> None:
     calls = [Call(0, B, Outcome.ERROR, 5, 1, 0), Call(0, A, Outcome.OK, 7, 2, 3)]
-    events = batch_events(calls, {C: False, A: True}, {B: False, A: True}, T0)
-    assert [type(event).__name__ for event in events] == [
+    events = batch_events(calls, {0: {A}}, {C: False, A: True}, {B: False, A: True}, T0)
+    assert events[:2] == [Asked(min(A, B), T0), Asked(max(A, B), T0)]
+    assert [type(event).__name__ for event in events[2:]] == [
         *("CallEnded", "CallEnded", "Promised", "Promised", "CanaryChecked", "CanaryChecked")
     ]
-    assert [event.node for event in events] == [B, A, A, C, A, B]
+    assert [event.node for event in events[2:]] == [B, A, A, C, A, B]
     assert {event.at_ms for event in events} == {T0}
+
+
+def test_what_a_call_brought() -> None:
+    calls = [Call(part, key, Outcome.OK, 5, 1, 0) for part in (0, 1) for key in (A, B)]
+    events = batch_events(calls, {0: {A}, 2: {B}}, {}, {}, T0)
+    found = [event.brought for event in events if isinstance(event, CallEnded)]
+    assert found == [Brought.BID, Brought.MISSED, Brought.NOTHING, Brought.NOTHING]

@@ -9,13 +9,12 @@ from walras.audit.merkle import Tree
 from walras.audit.note import Checkpoint, NoteKey, format_vkey, open_checkpoint, sign_checkpoint
 from walras.audit.verifier import verify_entries
 from walras.core.errors import AuditFailure, InvalidInput, Reason
+from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.probes import Observations
 from walras.protocol.records import (
     Awarded,
     BidReceived,
     Closed,
-    FleetChanged,
-    FleetUpdate,
-    Observations,
     Observed,
     Opened,
     Sealed,

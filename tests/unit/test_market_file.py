@@ -25,7 +25,17 @@ from walras.datasets.market_file import (
     to_intent,
     write_market,
 )
-from walras.market.kinds import ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.market.kinds import (
+    Bridge,
+    Concentrated,
+    ConstantProduct,
+    Offer,
+    OrderBook,
+    StablePool,
+    StableSwap,
+    Tick,
+    Weighted,
+)
 from walras.protocol.problem import Price, Rules
 
 DOCS = Path(__file__).parents[2] / "docs" / "market-file.md"
@@ -73,7 +83,7 @@ def test_documented_example_is_read_to_the_letter(example_bytes: bytes) -> None:
         "CALL5000",
     ]
     assert market.prices[ETH] == Price(10**9, "numeraire")
-    pair, weighted, stable, book = market.venues
+    pair, weighted, stable, book, ranges, balancer, bridge = market.venues
     assert pair == ConstantProduct("pair", 300_000, (ETH, USDA), (10**21, 3 * 10**12), 3_000)
     assert isinstance(weighted, Weighted)
     assert weighted.weights == (8 * 10**17, 2 * 10**17)
@@ -81,6 +91,12 @@ def test_documented_example_is_read_to_the_letter(example_bytes: bytes) -> None:
     assert (stable.amplification, stable.fee) == (20_000, 4_000_000)
     assert isinstance(book, OrderBook)
     assert book.bids == (Offer(1_170_000_000_000_000_000, 10**9),)
+    assert isinstance(ranges, Concentrated)
+    assert ranges.ticks == (Tick(-198_000, 2 * 10**16), Tick(-194_000, -2 * 10**16))
+    assert isinstance(balancer, StablePool)
+    assert (balancer.amplification, balancer.fee) == (200_000, 4 * 10**14)
+    assert isinstance(bridge, Bridge)
+    assert (bridge.flat_fee, bridge.latency_ms) == ((10**6, 10**18), 60_000)
     assert market.accounts[1].balances == {USDA: 20_000_000_000}
     sale, purchase, spread = market.intents
     assert sale.legs == (Leg(ETH, -1),)

@@ -41,8 +41,7 @@ from walras.balance.events import Probed
 from walras.balance.rules import FleetRules
 from walras.balance.standing import Standing
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.fleet import Observation
-from walras.protocol.records import Observations
+from walras.protocol.probes import Observation, Observations
 from walras.sdk.signing import sign_record
 
 A, B, C = NODES
@@ -51,7 +50,7 @@ EVE = Signer.from_seed(seed("eve"))
 
 def check(record: Observations, body: bytes, **changes: Any) -> list[Probed]:
     settings = {"domain": DOMAIN, "rules": RULES, "nodes": KNOWN, "root_at": LOG.root, **changes}
-    return check_observations(record, body, **settings)
+    return check_observations(record, body, **settings)[0]
 
 
 def refused(record: Observations, body: bytes, **changes: Any) -> Reason:

@@ -9,7 +9,7 @@ from support.market import signer
 
 from walras.cli.commands.ray_up import spread, toml
 from walras.core.errors import InvalidInput
-from walras.fleet.ray.values import Deployment, Placed, check_target
+from walras.fleet.ray.values import Deployment, Placed, check_target, said
 
 DEPLOYMENT = Deployment("baseline", Path("keys"), name="ray-a")
 PLACED = Placed("ray-a-eu-1", "eu", "10.0.0.1:7000", signer("node").public_key, "ab", 1)
@@ -50,6 +50,17 @@ def test_no_target(target: dict[str, int]) -> None:
 def test_no_deployment(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         replace(DEPLOYMENT, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_hosts_error_is_its_last_word() -> None:
+    frames = 'ray::SolverActor.__init__()\n  File "plugins.py", line 25, in load\n    raise no\n'
+    assert said(f"The actor died\n{frames}InvalidInput: there is no solver\n") == (
+        "InvalidInput: there is no solver"
+    )
+    assert said("two\nlines") == "two\nlines"
+    assert said("  indented") == "indented"
+    assert said(f"{frames}    no more") != ""
+    assert said("x" * 2_000) == "x" * 1_000
 
 
 def test_spread_over_regions() -> None:

@@ -1,7 +1,6 @@
 """Levels B and C of the audit, over a log that a real engine wrote."""
 
 from collections import Counter
-from hashlib import sha256
 
 import pytest
 from support.audit.attacks import ATTACKS, closed_batch, settle_as
@@ -15,7 +14,7 @@ from walras.audit.replay import Replay
 from walras.audit.verifier import replay, verify_entries
 from walras.core.errors import AuditFailure, Reason
 from walras.ledger.state import BUFFER
-from walras.protocol.records import BidReceived, BidRejectedRecord, Closed, Sealed, Settled
+from walras.protocol.records import Awarded, BidReceived, BidRejectedRecord, Closed, Sealed, Settled
 
 
 def test_the_honest_log_is_audited_to_the_last_number() -> None:
@@ -70,11 +69,11 @@ def test_replayed_balances_add_up() -> None:
     machine = Replay(made.key.public_key, made.log.blob, tree.root)
     moved: Counter[str] = Counter()
     for leaf in made.log.leaves:
-        before = dict(machine.state.venues.items())
+        before = dict(machine.state.market.venues.items())
         total = _held(machine)
         machine.apply(leaf)
         tree.append(leaf)
-        if before != machine.state.venues or total != _held(machine):
+        if before != machine.state.market.venues or total != _held(machine):
             moved[type(read_leaf(leaf)).__name__] += 1
         if type(read_leaf(leaf)).__name__ == "Settled":
             assert _held(machine) == total
@@ -87,7 +86,7 @@ def _held(machine: Replay) -> Counter[str]:
     held: Counter[str] = Counter()
     for (_, asset), amount in machine.state.balances.items():
         held[asset] += amount
-    for venue in machine.state.venues.values():
+    for venue in machine.state.market.venues.values():
         for asset, reserve in zip(venue.assets, venue.reserves, strict=True):  # type: ignore[union-attr]  # pools all
             held[asset] += reserve
     return held
@@ -108,7 +107,7 @@ def test_a_forger_with_the_engines_key_is_refused(name: str) -> None:
     assert refusal.value.fields["index"] == str(index), refusal.value
 
 
-def test_ties_follow_the_record_that_closed_the_batch() -> None:
+def test_ties_follow_the_closed_set_of_bids() -> None:
     """Other histories, with one more bid that is no bid: each award is recomputed and accepted."""
     made = recorded()
     outcomes = Counter[bytes]()
@@ -123,10 +122,11 @@ def test_ties_follow_the_record_that_closed_the_batch() -> None:
         rejected = BidRejectedRecord(1, digest, Reason.ENVELOPE_MALFORMED.value, ())
         forgery.insert(at + 1, rejected)
         batch = closed_batch(forgery, 1)
-        closing = forgery.seal(batch.record())
-        forgery.leaves[at + 2] = closing
-        awarded = batch.award(sha256(closing).digest())
+        forgery.write(at + 2, batch.record())
+        proof, seed = forgery.vrf.prove(batch.tie_input())
+        awarded = batch.award(seed)
         settle_as(forgery, awarded)
+        forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
         del forgery.leaves[forgery.of(Settled, 1) + 1 :]
         counts = forgery.log().audit(made.key)
         assert (counts.auctions, counts.bids) == (1, 6 + len(BROKEN) + 1)

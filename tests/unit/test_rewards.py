@@ -5,12 +5,18 @@ from dataclasses import replace
 from support.auctions import candidate, key, problem
 
 from walras.auction.award import Award, award
-from walras.auction.rewards import rewards
+from walras.auction.components import Balances, components
+from walras.auction.rewards import rewards as rewards_and_proofs
 from walras.auction.selection import Part, Selection, select
 from walras.core.bids import Reward
+from walras.protocol.certificate import Certificate
 from walras.protocol.problem import Rules
 
 SEED = b"seed"
+
+
+def rewards(selection: Selection, balances: Balances, cap: int) -> tuple[Reward, ...]:
+    return rewards_and_proofs(selection, balances, cap)[0]
 
 
 def test_a_reward_is_what_the_total_would_lack() -> None:
@@ -62,14 +68,21 @@ def test_without_a_solver_an_account_is_free_for_others() -> None:
 def test_a_reward_is_never_negative() -> None:
     # A selection that was cut short may be worse than what is found without its winner.
     worse, better = candidate("a", 1, ["g"], solver="ann"), candidate("b", 9, ["g"], solver="bea")
-    part = Part(bids=(worse, better), winners=(worse,), total=1, bound=9, settled=False)
+    (component,) = components([worse, better], {}, SEED)
+    part = Part(component, winners=(worse,), total=1, bound=9, settled=False, tree=None)
     cut = Selection(winners=(worse,), total=1, bound=9, settled=False, parts=(part,))
     assert rewards(cut, {}, cap=100) == (Reward(key("ann"), 9, 0),)
 
 
 def test_an_award_without_bids() -> None:
     assert award(problem({}, balances={}), [], SEED) == Award(
-        winners=(), score=0, bound=0, settled=True, rewards=(), dropped=()
+        winners=(),
+        score=0,
+        bound=0,
+        settled=True,
+        rewards=(),
+        dropped=(),
+        certificate=Certificate(),
     )
 
 

@@ -6,8 +6,10 @@ from random import Random
 import pytest
 from support.auctions import candidate, key
 
-from walras.auction.packing import Budget, Cover, Packing
-from walras.auction.selection import Selection, best_total, select, tie
+from walras.auction.components import Budget, components, tie
+from walras.auction.packing import overspent, pack
+from walras.auction.search import instance, search
+from walras.auction.selection import Selection, choose, select
 
 SEED = b"seed"
 ASSET = "asset"
@@ -82,7 +84,7 @@ def test_totals_have_no_ceiling() -> None:
     selection = select(bids, {}, SEED)
     assert len(selection.parts) == 1
     assert selection.total == selection.bound == 5 * greatest - (0 + 2 + 4 + 6 + 8)
-    assert best_total(bids, {}) == selection.total
+    assert selection.settled
 
 
 def test_scores_that_floating_point_cannot_tell_apart() -> None:
@@ -109,7 +111,7 @@ def test_a_tie_goes_by_the_seed_and_not_by_the_order() -> None:
 
 def test_the_tie_is_the_start_of_a_hash() -> None:
     # printf abc | sha256sum: ba7816bf…
-    assert tie(b"a", b"bc") == 0xBA7816BF
+    assert tie(b"a", b"bc") == 0xBA7816BF8F01CFEA414140DE5DAE2223
 
 
 def test_many_small_bids_beat_one_in_a_tie_only_by_their_ties() -> None:
@@ -142,12 +144,27 @@ def test_where_the_effort_ends_the_bound_still_holds() -> None:
     balances = {(key(f"owner {n}"), ASSET): 25 for n in range(9)}
     best = select(bids, balances, SEED)
     assert best.settled
-    hurried = select(bids, balances, SEED, effort=0.0)
-    assert not hurried.settled
+    hurried = select(bids, balances, SEED, nodes=0)
     assert 0 < hurried.total <= best.total <= hurried.bound
-    assert hurried == select(bids[::-1], balances, SEED, effort=0.0)
+    assert hurried == select(bids[::-1], balances, SEED, nodes=0)
     groups = [group for bid in hurried.winners for group in bid.surplus]
     assert len(groups) == len(set(groups))
+
+
+def test_a_search_that_is_cut_off_leaves_a_choice_that_others_improve() -> None:
+    r = Random(3)
+    bids = [
+        candidate(f"bid {n}", r.randint(90, 99), [f"g{g}" for g in r.sample(range(30), 4)])
+        for n in range(150)
+    ]
+    (component,) = components(bids, {}, SEED)
+    chosen, finished = search(instance(component), 3)
+    assert not finished
+    packed = pack(component, chosen)
+    assert packed == pack(component, chosen)
+    weights = [sum(component.weights[b] for b in those) for those in (chosen, packed)]
+    assert weights[0] < weights[1]
+    assert weights[1] <= sum(component.weights[b] for b in choose([component])[0])
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -155,22 +172,12 @@ def test_a_cover_forbids_what_overspends_and_nothing_else(seed: int) -> None:
     r = Random(seed)
     scale = 1 << r.choice([0, 70, 250])
     spends = {i: r.randint(1, 6) * scale + r.randint(0, 1) for i in range(8)}
-    budget = Budget(spends, r.randint(6, 15) * scale)
-    choices = list(product([False, True], repeat=8))
-    within = [c for c in choices if sum(compress(spends.values(), c)) <= budget.balance]
+    budget = Budget((b"", ASSET), r.randint(6, 15) * scale, spends, unit=0)
+    choices = [set(compress(range(8), c)) for c in product([False, True], repeat=8)]
+    within = [c for c in choices if sum(spends[i] for i in c) <= budget.balance]
     for choice in choices:
-        covers = budget.overspent(choice)
+        covers = list(overspent(budget, choice))
         assert bool(covers) == (choice not in within)
-        for cover in covers:
-            assert sum(choice[i] for i in cover.members) > cover.most
-            assert all(sum(kept[i] for i in cover.members) <= cover.most for kept in within)
-
-
-def test_a_packing_looks_beside_a_choice() -> None:
-    packing = Packing(3, [Cover([0, 1, 2], 2)], [Budget({0: 3, 1: 3}, 5)], effort=10)
-    best = packing.best([5, 4, 3], start=[False] * 3)
-    assert (best.chosen, best.value, best.bound) == ([True, False, True], 8, 8)
-    rival = packing.best([5, 4, 3], beside=best.chosen)
-    assert (rival.chosen, rival.value, rival.proven) == ([False, True, True], 7, True)
-    held = packing.best([0, 0, 1], held=[([1, 0, 0], 1)], start=best.chosen)
-    assert held.chosen == [True, False, True]
+        for members, most in covers:
+            assert len(choice.intersection(members)) > most
+            assert all(len(kept.intersection(members)) <= most for kept in within)

@@ -14,7 +14,15 @@ from walras.balance.estimates import (
     lower_median,
     service_sample,
 )
-from walras.balance.events import CallEnded, CanaryChecked, Outcome, Probed, Promised, Rule
+from walras.balance.events import (
+    Brought,
+    CallEnded,
+    CanaryChecked,
+    Outcome,
+    Probed,
+    Promised,
+    Rule,
+)
 from walras.balance.rules import BPS, FleetRules, NodeInfo
 from walras.balance.standing import MAX_REPORTED, SET_BACK_MS, Standing
 from walras.balance.status import State
@@ -38,9 +46,14 @@ def fleet(count: int, rules: FleetRules = RULES, at_ms: int = T0) -> tuple[Stand
 
 
 def ended(
-    key: bytes, at_ms: int, outcome: Outcome = Outcome.OK, us: int = 20_000, **more: int
+    key: bytes,
+    at_ms: int,
+    outcome: Outcome = Outcome.OK,
+    us: int = 20_000,
+    reported: int = 0,
+    brought: Brought = Brought.BID,
 ) -> CallEnded:
-    return CallEnded(key, at_ms, outcome, us, **more)
+    return CallEnded(key, at_ms, outcome, us, reported=reported, brought=brought)
 
 
 def fail(standing: Standing, key: bytes, at_ms: int, times: int = 2) -> list[Rule]:
@@ -104,6 +117,55 @@ def test_failing_fast_from_the_first_call_on_makes_no_fast_node() -> None:
     standing.join(NodeInfo("c", b"c" * 32, slots=4), T0 + 1_000)
     standing.apply(ended(b"c" * 32, T0 + 1_001, Outcome.ERROR, us=5))
     assert standing.view(b"c" * 32, T0 + 1_001).service_us == standing.cold_us
+
+
+def known(*us: int) -> tuple[Standing, list[bytes]]:
+    """Nodes with as good as these estimates, a while ago; the fleet's median is of them."""
+    standing, nodes = fleet(len(us))
+    for turn in range(40):
+        for key, each in zip(nodes, us, strict=True):
+            standing.apply(ended(key, T0 + turn, us=each))
+    standing.tick(T0 + 1_000)
+    return standing, nodes
+
+
+def brings(standing: Standing, key: bytes, brought: Brought, us: int, times: int = 40) -> int:
+    for _ in range(times):
+        standing.apply(ended(key, T0 + 1_000, us=us, brought=brought))
+    return standing.view(key, T0 + 1_000).service_us
+
+
+@pytest.mark.parametrize("brought", [Brought.MISSED, Brought.NOTHING])
+def test_answers_without_a_bid_make_nobody_faster_than_the_median(brought: Brought) -> None:
+    standing, (a, b, c) = known(10_000, 20_000, 90_000)
+    assert 20_000 <= brings(standing, c, brought, us=1) <= 26_000
+    assert brings(standing, b, brought, us=1) == 20_000
+    assert brings(standing, b, brought, us=50_000) > 40_000  # what took long, took long
+    assert brings(standing, a, Brought.BID, us=2_000) < 3_000
+
+
+def test_to_miss_what_others_find_makes_a_fast_node_an_average_one() -> None:
+    standing, (a, *_) = known(1_000, 20_000, 90_000)
+    assert 18_000 <= brings(standing, a, Brought.MISSED, us=1) <= 20_000
+
+
+def test_an_empty_answer_where_nobody_found_anything_is_held_against_nobody() -> None:
+    standing, (a, *_) = known(1_000, 20_000, 90_000)
+    assert brings(standing, a, Brought.NOTHING, us=1_000) == 1_000
+    assert brings(standing, a, Brought.NOTHING, us=1) == 1_000
+
+
+@pytest.mark.parametrize("brought", [Brought.MISSED, Brought.NOTHING])
+def test_answering_with_nothing_from_the_first_call_on_makes_no_fast_node(brought: Brought) -> None:
+    standing, (a, b) = fleet(2)
+    assert brings(standing, a, brought, us=1) == standing.view(b, T0).service_us
+    standing, _ = known(10_000, 20_000, 90_000)
+    new = b"n" * 32
+    standing.join(NodeInfo("new", new, slots=4), T0 + 1_000)
+    # The mean of a cold node's 3 × 20 ms and of what the call counts as.
+    counted = {Brought.MISSED: 40_000, Brought.NOTHING: 30_000}
+    assert brings(standing, new, brought, us=1, times=1) == counted[brought]
+    assert 20_000 <= brings(standing, new, brought, us=1) < 25_000
 
 
 def test_few_answers_outweigh_what_is_old() -> None:

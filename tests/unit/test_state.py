@@ -113,8 +113,8 @@ def test_submit(state: State) -> None:
     made = sell(ANN)
     name = submit(state, made)
     changes = state.take_changes()
-    assert changes == Changes(intents={name: state.book[name]}, nonces=[(ANN, made.nonce)])
-    assert state.open_by_owner == {ANN: 1}
+    assert changes == Changes(intents={name: state.book.entries[name]}, nonces=[(ANN, made.nonce)])
+    assert state.book.open_by_owner == {ANN: 1}
     assert refused(state, lambda s: submit(s, made)) is Reason.NONCE_USED
     # The least fill is what must be there, not the whole.
     submit(state, sell(ANN, ethers=1_000))
@@ -144,11 +144,11 @@ def test_cancel(state: State) -> None:
         assert refused(state, lambda s, c=wrong: s.cancel(c, held=False)) is reason  # type: ignore[misc]  # binds the loop's
     held = state.cancel(cancel, held=True)
     assert held.state is IntentState.CANCELLED
-    assert not state.open_by_owner
+    assert not state.book.open_by_owner
     assert refused(state, lambda s: s.cancel(cancel, held=True)) is Reason.INTENT_CLOSED
     assert not state.problem(1, 1).intents
     state.release()
-    assert not state.book
+    assert not state.book.entries
     assert refused(state, lambda s: s.cancel(cancel, held=False)) is Reason.INTENT_UNKNOWN
 
 
@@ -195,11 +195,11 @@ def test_market_updates(state: State) -> None:
     ):
         assert refused(state, lambda s, u=wrong: s.update_market(u)) is reason  # type: ignore[misc]  # binds the loop's
     state.update_market(replace(made, removed_venues=("pool",)))
-    assert set(state.venues) == {"new"}
+    assert set(state.market.venues) == {"new"}
     assert state.take_changes().venues == {"new", "pool"}
     assert refused(state, lambda s: s.update_market(made)) is Reason.NONCE_USED
     state.update_market(MarketUpdate(DOMAIN, OPERATOR, nonce(), prices={DULL: Price(7, "x")}))
-    assert state.prices[DULL] == Price(7, "x")
+    assert state.market.prices[DULL] == Price(7, "x")
 
 
 def test_who_is_in_a_problem(state: State) -> None:
@@ -219,10 +219,10 @@ def test_who_is_in_a_problem(state: State) -> None:
     assert max(found.remaining for found in problem.intents.values()) == 10 * WHOLE_ETH
     for now, expected in ((1_999, False), (2_000, True), (2_999, True), (3_000, False)):
         assert (later in state.problem(5, now).intents) is expected
-    assert not state.has_expired(2_999)
-    assert state.has_expired(3_000)
+    assert not state.book.has_expired(2_999)
+    assert state.book.has_expired(3_000)
     state.expire(3_000)
-    assert later not in state.book
+    assert later not in state.book.entries
     assert state.changes.intents[later].state is IntentState.EXPIRED
     state.withdraw(withdraw(ANN, 10 * WHOLE_ETH))
     assert not state.problem(6, 1_000).intents
@@ -244,8 +244,8 @@ def test_settle(state: State) -> None:
     assert touched.venues == {}
     assert totals(state) == before
     state.release()
-    assert not state.book
-    assert not state.open_by_owner
+    assert not state.book.entries
+    assert not state.book.open_by_owner
 
 
 def test_settle_in_parts_and_on_a_venue(state: State) -> None:
@@ -258,12 +258,12 @@ def test_settle_in_parts_and_on_a_venue(state: State) -> None:
         bid = scored(problem, sold_to(problem, found, part, "pool"))
         touched = state.settle([bid])
         settled += bid.fills[0].settlement
-        assert touched.venues == {"pool": state.venues["pool"]}
+        assert touched.venues == {"pool": state.market.venues["pool"]}
         assert totals(state) == before
-        entry = state.book[name]
+        entry = state.book.entries[name]
         assert entry.settled == settled
         state.release()
-    assert name not in state.book
+    assert name not in state.book.entries
     assert state.balance(ANN, USD) == settled
 
 
@@ -272,10 +272,10 @@ def test_cancelled_but_held_is_filled(state: State) -> None:
     problem = state.problem(1, 1)
     state.cancel(Cancel(DOMAIN, ANN, sold), held=True)
     state.settle(crossed(problem))
-    assert {state.book[name].state for name in (sold, bought)} == {IntentState.FILLED}
-    assert not state.open_by_owner
+    assert {state.book.entries[name].state for name in (sold, bought)} == {IntentState.FILLED}
+    assert not state.book.open_by_owner
     state.release()
-    assert not state.book
+    assert not state.book.entries
 
 
 def test_settle_is_whole_or_not_at_all(state: State) -> None:
@@ -287,7 +287,7 @@ def test_settle_is_whole_or_not_at_all(state: State) -> None:
     good = crossed(problem)
     extra = scored(problem, sold_to(problem, problem.intents[other], WHOLE_ETH, "pool"))
     without = copied(state)
-    del without.book[other]
+    del without.book.entries[other]
     assert refused(without, lambda s: s.settle([*good, extra])) is Reason.INTENT_UNKNOWN
     poor = copied(state)
     poor.withdraw(withdraw(ANN, 9 * WHOLE_ETH))

@@ -108,10 +108,10 @@ async def test_a_life(store: Store) -> None:
             DOMAIN,
             OPERATOR,
             (1 << 64) - 1,
-            tuple(other.assets.values()),
-            tuple(other.venues.values()),
+            tuple(other.market.assets.values()),
+            tuple(other.market.venues.values()),
             (),
-            {**other.prices, ETH: Price(2**255 - 1, "dear")},
+            {**other.market.prices, ETH: Price(2**255 - 1, "dear")},
         )
     )
     fund(state, ANN.public_key, ETH, 2**255 - 1)
@@ -148,8 +148,8 @@ async def test_a_life(store: Store) -> None:
     await writer.check()
     assert (await load(store)).auction == AuctionRow("settled", "{}")
     # Balances that fell to zero and venues that were removed are gone; the book holds what is open.
-    assert set(state.book) == {rest.id}
-    assert set(state.venues) == {"a"}
+    assert set(state.book.entries) == {rest.id}
+    assert set(state.market.venues) == {"a"}
     state.withdraw(
         Withdrawal(
             DOMAIN,
@@ -292,7 +292,7 @@ async def test_migrations_keep_what_is_there(tmp_path: Path) -> None:
     store = await open_store(tmp_path)
     writer = Writer(store)
     writer.state = ledger()
-    writer.state.changes = Changes(assets=set(writer.state.assets), genesis=True, rules=True)
+    writer.state.changes = Changes(assets=set(writer.state.market.assets), genesis=True, rules=True)
     commit = writer.new()
     commit.leaves.append(b"leaf")
     await writer.write(commit)
@@ -300,7 +300,7 @@ async def test_migrations_keep_what_is_there(tmp_path: Path) -> None:
     store = await open_store(tmp_path)
     loaded = await load(store)
     assert loaded.tree.size == 1
-    assert loaded.state.assets == writer.state.assets
+    assert loaded.state.market.assets == writer.state.market.assets
     assert loaded.state.genesis == writer.state.genesis
     await store.close()
 

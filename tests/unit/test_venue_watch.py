@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from support.real_data import real_data
 
-from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.errors import SwapError
 from walras.datasets.cow import import_cow
 from walras.datasets.generate import generate
+from walras.market.constant_product import RESERVE_LIMIT
 from walras.market.fixed_point import ONE
 from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
 from walras.market.quote import quote_of
@@ -76,7 +76,7 @@ OUT = 10**15
         (pair(10**24, 0), VenueRule.DRAINED),
         (pair(4 * 10**8, 6 * 10**8), None),
         (pair(4 * 10**8, 6 * 10**8 - 1), VenueRule.DRAINED),
-        (pair(10, AMOUNT_LIMIT - 1), VenueRule.IMPLAUSIBLE),
+        (pair(10, RESERVE_LIMIT - 1), VenueRule.IMPLAUSIBLE),
         (weighted((8 * OUT, 2 * OUT), (80, 20)), None),
         (weighted((99 * OUT, OUT), (99, 1)), None),
         (weighted((OUT, OUT), (99, 1)), VenueRule.IMPLAUSIBLE),
@@ -138,7 +138,7 @@ def test_a_price_of_one_stands_for_anything_below_two() -> None:
     small = {X: 1, Y: 10**30}
     # x atoms of X trade for one of Y: worth 10^30 score units, or nearly twice as much.
     for x, fits in ((9 * 10**30, 1), (11 * 10**30, 0), (6 * 10**28, 1), (4 * 10**28, 0)):
-        assert len(judged(pair(x * 10**3, 10**3), prices=small, limits=far)) == 1 - fits
+        assert len(judged(pair(x * 10**2, 10**2), prices=small, limits=far)) == 1 - fits
     [(_, details)] = judged(pair(1, 10**6), prices=small, limits=far).values()
     assert int(details["ratio_bps"]) == 10**4 * 10**6 * 10**30 * 997 // 1_000 // 2
 
@@ -235,7 +235,7 @@ def test_one_side_of_a_book_moves_either_way(
 
 def test_a_move_has_a_bound() -> None:
     watch, limits = VenueWatch(), Limits(max_venue_move_bps=1)
-    for y in (1, AMOUNT_LIMIT - 1):
+    for y in (1, RESERVE_LIMIT - 1):
         watch.touched("pair", 0)
         verdict = watch.check({"pair": pair(1, y)}, {}, limits, 0)
     assert verdict.quarantined[0].details[1] == ("move_bps", str(10**8 // 8))

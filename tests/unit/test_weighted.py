@@ -4,13 +4,12 @@ from decimal import Decimal, localcontext
 
 import pytest
 
-from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.errors import InvalidInput, Reason, SwapError
 from walras.market import log_exp_math
 from walras.market.fixed_point import ONE, complement, mul_down, mul_up, pow_up
 from walras.market.inverse import least_input
 from walras.market.marginal import spot_price
-from walras.market.weighted import Weighted, out_given_in
+from walras.market.weighted import VAULT_LIMIT, Weighted, out_given_in
 
 A = [f"eip155:1/erc20:0x{n:040x}" for n in range(9)]
 
@@ -239,8 +238,8 @@ def test_scaling_and_the_formula() -> None:
         (pool((0, 10**20), (ONE // 2, ONE // 2), 0), (A[0], 1, A[1]), Reason.SWAP_LIQUIDITY),
         (pool((10**20, 0), (ONE // 2, ONE // 2), 0), (A[0], 1, A[1]), Reason.SWAP_LIQUIDITY),
         (
-            pool((AMOUNT_LIMIT - 1, 10**20), (ONE // 2, ONE // 2), 0),
-            (A[0], AMOUNT_LIMIT // 100, A[1]),
+            pool((VAULT_LIMIT - 1, 10**20), (ONE // 2, ONE // 2), 0),
+            (A[0], VAULT_LIMIT // 100, A[1]),
             Reason.SWAP_LIQUIDITY,
         ),
         (pool((10**20, 10**20), (ONE // 2, ONE // 2), 0), (A[0], 1, A[5]), Reason.SWAP_ASSETS),

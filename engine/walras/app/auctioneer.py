@@ -1,48 +1,34 @@
 """The auctioneer: one batch after another on a clock.
 
-    open ── interval ── seal ── ask all nodes at once ── deadline or all answered ── close ── award
-    ── settle
-
-Opening and sealing are commits of their own. All the rest, from the first bid's record to the
-settlement, is one commit: a crash before it leaves a sealed batch, which the next start voids; a
-crash after it leaves a settled one. There is nothing in between.
+open ── interval ── seal ── ask nodes ── deadline or all answered ── close ── open bids ── award
+── settle
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
-from typing import ParamSpec, TypeVar
 
 import structlog
 
-from walras.app.collecting import Collected, Collection
-from walras.app.report import AuctionReport, solver_reports
-from walras.app.sealing import Sending, copies, log_news, observe, send_out, work_us
+from walras.app.batches import Batches
+from walras.app.report import AuctionReport
 from walras.app.sequencer import Command, Sequencer, Transaction
-from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, SealedBatch
-from walras.audit.vrf import VrfKey
+from walras.auction.batch import OpenBatch, SealedBatch
 from walras.balance.events import Change, Rule
 from walras.balance.pace import Pace
 from walras.balance.rules import FleetRules
 from walras.core.errors import InvalidInput, Reason
-from walras.fleet.nodes import Node
 from walras.fleet.registry import Fleet
-from walras.protocol.fleet import LoadProbe
+from walras.protocol.dispatch import LoadProbe
 from walras.protocol.problem import Rules
-from walras.protocol.records import Awarded, Opened, RulesSet, Settled, Voided
-from walras.protocol.values import encode_balances, encode_rules, encode_venues
+from walras.protocol.records import Opened, RulesSet, Voided
+from walras.protocol.values import encode_rules
 from walras.store.commit import AuctionRow, Outcome, RequestKey
 
 log = structlog.get_logger()
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 MAX_WAITING = 1_024
 """Withdrawals and market updates that may wait for a batch to end."""
@@ -54,39 +40,19 @@ IDLE_MS = 60_000
 """How long a book that the last batch could not fill rests, if nothing changes."""
 
 
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count the time spent inside towards `name`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 class Auctioneer:
     """Runs batches through the sequencer.
 
     Args:
         sequencer: the single writer.
         fleet: whom to ask.
+        batches: what runs one.
         clock: milliseconds since the epoch.
         interval_ms: a batch gathers intents at least this long.
-        solve_ms: solvers have this long.
         rules, fleet_rules: from the next batch on.
-        vrf: seeds who is asked.
         next_id: the next auction's.
 
     Attributes:
-        sealed: the batch that is sealed and has no end in the log yet, so as of the last command
-            that ran: a cancellation right behind the sealing must know of it.
-        canaries: ids of intents that were planted to see who finds them.
         on_auction: called with the report of each batch that was settled.
     """
 
@@ -94,33 +60,36 @@ class Auctioneer:
         self,
         sequencer: Sequencer,
         fleet: Fleet,
+        batches: Batches,
         clock: Callable[[], int],
         *,
         interval_ms: int,
-        solve_ms: int,
         rules: Rules,
         fleet_rules: FleetRules,
-        vrf: VrfKey,
         next_id: int,
     ) -> None:
         self._sequencer = sequencer
         self._fleet = fleet
         self._clock = clock
         self._interval_ms = interval_ms
-        self._solve_ms = solve_ms
         self._rules = rules
         self._fleet_rules = fleet_rules
-        self._vrf = vrf
         self._claims: list[Change] = []
         self._next_id = next_id
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="auction")
+        self._batches = batches
         self._between = asyncio.Lock()
         self._waiting: Counter[bytes] = Counter()
-        # The log's size if nobody but the auctioneer logged anything since the last sealing.
-        self._quiet_size = 0
-        self.sealed: SealedBatch | None = None
-        self.canaries: set[bytes] = set()
         self.on_auction: list[Callable[[AuctionReport], None]] = []
+
+    @property
+    def sealed(self) -> SealedBatch | None:
+        """The batch that is sealed and has no end in the log yet."""
+        return self._batches.sealed
+
+    @property
+    def canaries(self) -> set[bytes]:
+        """Ids of intents that were planted to see who finds them."""
+        return self._batches.canaries
 
     @property
     def interval_ms(self) -> int:
@@ -141,7 +110,7 @@ class Auctioneer:
 
     def quietly(self, entries: int) -> None:
         """So many entries were logged that are no reason to auction an idle book."""
-        self._quiet_size += entries
+        self._batches.quiet_size += entries
 
     async def serve(self) -> None:
         """Run batches until cancelled."""
@@ -180,11 +149,11 @@ class Auctioneer:
         """After a batch that filled nothing, wait for a change; but not for ever: solvers may come
         back, or do better.
         """
-        if not rest_ms or self._sequencer.state.moves_by_itself(self._clock()):
+        if not rest_ms or self._sequencer.state.book.moves_by_itself(self._clock()):
             return
         end = time.monotonic() + rest_ms / 1_000
         # Looked at once an interval, as an open batch is: an event would have to come from the log.
-        while self._sequencer.tree.size <= self._quiet_size and time.monotonic() < end:  # noqa: ASYNC110 - so
+        while self._sequencer.tree.size <= self._batches.quiet_size and time.monotonic() < end:  # noqa: ASYNC110 - so
             await asyncio.sleep(self._interval_ms / 1000)
 
     async def _reopen(self, batch: OpenBatch) -> OpenBatch:
@@ -222,7 +191,7 @@ class Auctioneer:
             tx.state.tell_time(tx.now_ms)
             report = AuctionReport(opened.auction_id, "open", opened.opened_ms)
             tx.auction(opened.auction_id, AuctionRow("open", report.to_json()))
-            self._quiet_size += tx.tree.size - before
+            self._batches.quiet_size += tx.tree.size - before
             return OpenBatch(opened)
 
         outcome = await self._sequencer.run(command)
@@ -235,33 +204,16 @@ class Auctioneer:
         wait = batch.opened.seal_after_ms - self._clock()
         if wait > 0:
             await asyncio.sleep(min(wait, self._interval_ms) / 1000)
-        watch = Stopwatch()
         faults = self._fleet.faults()
         probes: list[LoadProbe] = []
         if self._fleet_rules.policy == "prequal":
             size = self._fleet_rules.probe_pool_size
             probes = await self._fleet.loads(size, self._clock() * 1_000)
         async with self._between:
-            nodes = {node.public_key: node for node in self._fleet.ready()}
-            with watch.phase("seal"):
-                outcome = await self._sequencer.run(lambda tx: self._seal(tx, batch, nodes, probes))
-            if outcome.value is None:
-                return None
-            assert isinstance(outcome.value, Sending)
-            sending = outcome.value
-            sealed = sending.sealed
-            collected = await self._collect(sending, nodes, watch)
-            collected.faults = faults | collected.faults
-            with watch.phase("select"):
-                closed = sealed.close(bid for bid, _ in collected.bids)
-                closing = self._sequencer.seal(closed.record())
-                awarded = await self._start(closed.award, sha256(closing).digest())
-            with watch.phase("settle"):
-                report = await self._commit(
-                    batch, sending, collected, closed, closing, awarded, watch
-                )
-        for listener in self.on_auction:
-            listener(report)
+            report = await self._batches.run(batch, probes, faults)
+        if report is not None:
+            for listener in self.on_auction:
+                listener(report)
         return report
 
     async def between_batches(
@@ -281,7 +233,7 @@ class Auctioneer:
 
         def guarded(tx: Transaction) -> object:
             # Auctions that were stopped within a batch leave it to the next start to void.
-            if self.sealed is not None:
+            if self._batches.sealed is not None:
                 raise InvalidInput(
                     Reason.SHUTTING_DOWN,
                     "the engine is stopping",
@@ -297,49 +249,6 @@ class Auctioneer:
             self._waiting[signer] -= 1
             self._waiting += Counter()  # drops the zeroes
 
-    def _seal(
-        self,
-        tx: Transaction,
-        batch: OpenBatch,
-        nodes: Mapping[bytes, Node],
-        probes: Sequence[LoadProbe],
-    ) -> Sending | None:
-        if tx.now_ms < batch.opened.seal_after_ms:
-            return None  # the clock was set back while the batch waited
-        problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
-        if not problem.intents and not tx.state.has_expired(tx.now_ms):
-            return None
-        log_news(tx, nodes.values(), self._fleet)
-        watched = tx.state.prepare(tx.now_ms)
-        if watched is not None:
-            tx.record(watched)
-        problem = replace(problem, venues=tx.state.open_venues())
-        canaries = self.canaries & problem.intents.keys()
-        sending = send_out(
-            tx,
-            batch,
-            problem,
-            tx.now_ms + self._solve_ms,
-            {key: self._fleet.in_flight[key] for key in nodes},
-            probes,
-            self._vrf,
-            sorted(canaries),
-        )
-        tx.record(sending.sealed.record())
-        self._quiet_size = tx.tree.size
-        tx.state.expire(tx.now_ms)
-        report = AuctionReport(
-            sending.sealed.auction_id,
-            "sealed",
-            batch.opened.opened_ms,
-            problem.sealed_ms,
-            sending.sealed.digest.hex(),
-            intents=len(problem.intents),
-        )
-        tx.auction(report.auction_id, AuctionRow("sealed", report.to_json()))
-        self.sealed = sending.sealed
-        return sending
-
     async def void(self, report: AuctionReport, reason: Reason) -> None:
         """End a batch that was left open or, by an earlier run, sealed."""
 
@@ -350,92 +259,3 @@ class Auctioneer:
             tx.auction(report.auction_id, AuctionRow("voided", voided.to_json()))
 
         await self._sequencer.run(command)
-
-    def _start(
-        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
-
-    async def _collect(
-        self, sending: Sending, nodes: Mapping[bytes, Node], watch: Stopwatch
-    ) -> Collected:
-        """What the nodes answer until the deadline, checked and scored."""
-        sealed = sending.sealed
-        if sealed.plan is None:
-            return Collected()
-        checkpoint = self._sequencer.checkpoint
-        assert checkpoint is not None
-        collection = Collection(
-            sealed,
-            sending.bodies,
-            nodes,
-            self._fleet.in_flight,
-            checkpoint.note,
-            self._clock,
-            lambda data, key, now: self._start(sealed.evaluate, data, key, now),
-        )
-        with watch.phase("solve"):
-            await collection.run()
-        with watch.phase("check"):
-            return await collection.finish()
-
-    async def _commit(
-        self,
-        batch: OpenBatch,
-        sending: Sending,
-        collected: Collected,
-        closed: ClosedBatch,
-        closing: bytes,
-        awarded: AwardedBatch,
-        watch: Stopwatch,
-    ) -> AuctionReport:
-        sealed = closed.sealed
-        number = sealed.auction_id
-
-        def command(tx: Transaction) -> AuctionReport:
-            before = tx.tree.size
-            # First what may raise: a command that does has logged nothing.
-            touched = tx.state.settle(awarded.award.winners)
-            for bid in closed.bids:
-                tx.record(bid.received(number))
-                rejection = bid.rejected(number)
-                if rejection is not None:
-                    tx.record(rejection)
-            for _, data in collected.bids:
-                tx.blob(data)
-            tx.append(closing)
-            bundle = tx.blob(tx.seal(awarded.bundle()))
-            tx.record(Awarded(number, bundle))
-            if sealed.plan is not None:
-                observe(tx, sending, collected.calls, closed, awarded)
-            balances = tx.blob(encode_balances(touched.balances))
-            venues = tx.blob(encode_venues(touched.venues))
-            tx.record(Settled(number, bundle, balances, venues))
-            tx.state.release()
-            self._quiet_size += tx.tree.size - before
-            report = AuctionReport(
-                number,
-                "settled",
-                batch.opened.opened_ms,
-                sealed.problem.sealed_ms,
-                sealed.digest.hex(),
-                bundle.hex(),
-                intents=len(sealed.problem.intents),
-                filled=sum(len(bid.fills) for bid in awarded.award.winners),
-                bids=len(closed.bids),
-                rejected=sum(bid.rejected(number) is not None for bid in closed.bids),
-                winners=len(awarded.award.winners),
-                score=awarded.award.score,
-                work_us=work_us(sending, collected.calls),
-                copies=copies(sending),
-                solvers=solver_reports(sealed, closed, awarded, collected.faults),
-                seconds=watch.seconds,
-            )
-            tx.auction(number, AuctionRow("settled", report.to_json()))
-            self.sealed = None
-            return report
-
-        outcome = await self._sequencer.run(command)
-        assert isinstance(outcome.value, AuctionReport)
-        return outcome.value

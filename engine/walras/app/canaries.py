@@ -142,7 +142,11 @@ class Canaries:
 
     def _order(self, state: State) -> tuple[str, int, str, int] | None:
         """What to give, how much, for what, for at least how much; None where nothing trades."""
-        venues = [v for v in state.open_venues().values() if set(v.assets) <= state.prices.keys()]
+        venues = [
+            v
+            for v in state.market.open_venues().values()
+            if set(v.assets) <= state.market.prices.keys()
+        ]
         if not venues:
             return None
         venue = venues[secrets.randbelow(len(venues))]
@@ -150,15 +154,15 @@ class Canaries:
         others = [asset for asset in venue.assets if asset != give]
         receive = others[secrets.randbelow(len(others))]
         value = self._value // 2 + secrets.randbelow(self._value) + 1
-        amount = value * ATOMS_PER_PRICE // state.prices[give].amount
-        worth = amount * state.prices[give].amount // state.prices[receive].amount
+        amount = value * ATOMS_PER_PRICE // state.market.prices[give].amount
+        worth = amount * state.market.prices[give].amount // state.market.prices[receive].amount
         limit = worth * SLACK_BPS // 10_000
         return (give, amount, receive, limit) if amount and limit else None
 
     async def _take_back(self) -> None:
         state = self._sequencer.state
         for name, key in list(self._open.items()):
-            if name in state.book:
+            if name in state.book.entries:
                 continue
             del self._open[name]
             self._auctioneer.canaries.discard(name)

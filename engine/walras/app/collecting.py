@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import structlog
 
@@ -19,9 +20,12 @@ from walras.auction.batch import ReceivedBid, SealedBatch
 from walras.auction.dispatch import shard_key
 from walras.balance.events import Outcome
 from walras.core.errors import Reason, SolverFault
+from walras.fleet.conversation import Conversation
 from walras.fleet.nodes import Node
 from walras.fleet.sending import Outgoing
-from walras.protocol.fleet import Call
+from walras.protocol.codec import Signed
+from walras.protocol.dispatch import Call
+from walras.protocol.sealed_bids import BidReceipt, BidUnopened, ReceivedCommitment, Task
 from walras.sdk.node import MAX_PARTS
 
 log = structlog.get_logger()
@@ -41,12 +45,17 @@ class Collected:
     """What came of the calls.
 
     Attributes:
-        bids: in the order in which they came, with the bytes as they came.
+        bids: in the order in which they came, with the bytes as they came; where they are sealed,
+            in the order of their commitments.
+        commitments: in the order in which they came.
+        unopened: those that came to no bid, with the opening that does not hold, if there was one.
         calls: in the order in which they ended.
         faults: node's name → its latest fault.
     """
 
     bids: list[tuple[ReceivedBid, bytes]] = field(default_factory=list)
+    commitments: list[ReceivedCommitment] = field(default_factory=list)
+    unopened: list[tuple[BidUnopened, bytes]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     faults: dict[str, SolverFault] = field(default_factory=dict)
 
@@ -73,6 +82,11 @@ class Collection:
         checkpoint: the log's newest signed note.
         clock: milliseconds since the epoch.
         check: starts the check of a bid.
+        sign: the engine's envelope of a record.
+        open_seconds: after the bidding, for openings.
+
+    Attributes:
+        talks: with whom; they go on after the bidding, until `close`.
     """
 
     def __init__(
@@ -84,6 +98,8 @@ class Collection:
         checkpoint: bytes,
         clock: Callable[[], int],
         check: Check,
+        sign: Callable[[Signed], bytes],
+        open_seconds: float = 0.0,
     ) -> None:
         assert sealed.plan is not None
         self._sealed = sealed
@@ -93,6 +109,9 @@ class Collection:
         self._checkpoint = checkpoint
         self._clock = clock
         self._check = check
+        self._sign = sign
+        self._open_seconds = open_seconds
+        self.talks: list[tuple[bytes, Conversation]] = []
         self._outgoing = [
             Outgoing(body, part.intents, shard_key(part))
             for body, part in zip(bodies, sealed.parts, strict=True)
@@ -120,12 +139,16 @@ class Collection:
                     group.create_task(self._ask(call, key, group))
 
     async def finish(self) -> Collected:
-        """All checks done."""
+        """All checks of open bids done."""
         for outgoing in self._outgoing:
             outgoing.settle()
         checked = await asyncio.gather(*self._checks)
         self._collected.bids = list(zip(checked, self._envelopes, strict=True))
         return self._collected
+
+    async def close(self) -> None:
+        """Hang up."""
+        await asyncio.gather(*(talk.close() for _, talk in self.talks))
 
     def _calls(self, parts: Sequence[int]) -> Iterator[list[int]]:
         """A node's parts, as many in a call as it may bring."""
@@ -143,36 +166,63 @@ class Collection:
     async def _ask(self, parts: Sequence[int], key: bytes, group: asyncio.TaskGroup) -> None:
         """Ask a node; for what it fails at, ask the next that stands by, if there is time."""
         node = self._nodes[key]
+        sealed = self._sealed
         start = time.monotonic()
         ahead = range(self._in_flight[key] + 1, self._in_flight[key] + 1 + len(parts))
         self._in_flight[key] += len(parts)
         reported = [0] * len(parts)
         unended = len(parts)
-        answers = node.solve(
+        talk = node.ask(
             [self._outgoing[part] for part in parts],
-            seconds=max(0.001, self._end - start),
-            max_bids=self._sealed.problem.rules.max_bids,
+            end=self._end,
+            last=self._end + self._open_seconds,
+            max_bids=sealed.problem.rules.max_bids,
             checkpoint=self._checkpoint,
+            task=self._sign(self._task(parts, key)),
         )
+        self.talks.append((key, talk))
         try:
-            async with aclosing(answers):
+            async with aclosing(talk.answers()) as answers:
                 async for answer in answers:
-                    place, fault = answer.part, answer.fault
+                    place = answer.part
                     reported[place] = max(reported[place], answer.in_flight)
-                    now = self._clock()
-                    late = now > self._sealed.deadline_ms
-                    if answer.bid and not late:
-                        self._envelopes.append(answer.bid)
-                        self._checks.append(self._check(answer.bid, key, now))
-                    if late:
-                        fault = SolverFault(Reason.NODE_TIMEOUT, f"{node.name} answers late")
+                    if answer.bid:
+                        self._take(answer.bid, key, talk)
                     if answer.ended:
                         unended -= 1
                         self._release(key, 1)
+                        fault = answer.fault
                         ended = _Ended(parts[place], ahead[place], reported[place], start, fault)
                         self._end_of(ended, node, group)
         finally:
             self._release(key, unended)
+
+    def _task(self, parts: Sequence[int], key: bytes) -> Task:
+        sealed = self._sealed
+        return Task(
+            sealed.problem.domain,
+            sealed.auction_id,
+            key,
+            tuple(self._outgoing[part].digest for part in parts),
+            self._clock(),
+            sealed.deadline_ms,
+            sealed.bid_key,
+        )
+
+    def _take(self, data: bytes, key: bytes, talk: Conversation) -> None:
+        """A bid or a commitment came: its receipt says when, and if that is late it is no more."""
+        now = self._clock()
+        sealed = self._sealed
+        digests = (sha256(data).digest(),)
+        receipt = BidReceipt(sealed.problem.domain, sealed.auction_id, key, digests, now)
+        talk.receipt(self._sign(receipt))
+        if now > sealed.deadline_ms:
+            return
+        if sealed.bid_key:
+            self._collected.commitments.append(ReceivedCommitment(data, key, now))
+        else:
+            self._envelopes.append(data)
+            self._checks.append(self._check(data, key, now))
 
     def _end_of(self, ended: _Ended, node: Node, group: asyncio.TaskGroup) -> None:
         fault = ended.fault

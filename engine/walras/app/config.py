@@ -51,6 +51,7 @@ class RulesConfig(BaseModel):
     max_price_ratio: Annotated[int, Field(ge=0, lt=1 << 31)] = _DEFAULT.max_price_ratio
     max_venue_age_ms: Annotated[int, Field(ge=0, lt=1 << 62)] = _DEFAULT.max_venue_age_ms
     max_venue_move_bps: Annotated[int, Field(ge=0, lt=1 << 31)] = _DEFAULT.max_venue_move_bps
+    sealed_bids: bool = _DEFAULT.sealed_bids
 
     def value(self) -> Rules:
         """The rules."""
@@ -177,6 +178,27 @@ class CanaryConfig(BaseModel):
     value: Annotated[int, Field(ge=1, lt=1 << 62)] = 10_000_000
 
 
+class LogConfig(BaseModel):
+    """`[log]`: the log as files that anybody may read, and who cosigns it; see docs/log.md.
+
+    Attributes:
+        folder: where the files go; empty: `log` in the data folder.
+        listen: host:port that serves them over HTTP; empty: whoever serves the folder does.
+        policy: a tlog-policy file; those of its witnesses that have a URL are asked, and what its
+            quorum cosigned is published. Empty: nobody is asked.
+        interval_ms: between two checkpoints that are published.
+        timeout_ms: all witnesses have this long together.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = ""
+    listen: str = ""
+    policy: str = ""
+    interval_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 1_000
+    timeout_ms: Annotated[int, Field(ge=10, le=600_000)] = 5_000
+
+
 class Config(BaseSettings):
     """All that an engine is told.
 
@@ -186,7 +208,8 @@ class Config(BaseSettings):
         data: folder of the database and the keys.
         listen: host:port of the gRPC server.
         interval_ms: a batch gathers intents at least this long.
-        solve_ms: solvers have this long.
+        solve_ms: solvers have this long to bid.
+        open_ms: and this long to open the bids that they committed to.
         operators: public keys that may deposit and put venues; empty: a key made in the data
             folder.
         engine_key, operator_key: key files; made in the data folder where they are not given.
@@ -197,6 +220,7 @@ class Config(BaseSettings):
         scale: nodes started and stopped as the load needs; None: none.
         ray: nodes on a Ray cluster; None: none.
         canaries: planted by the operator; None: none.
+        log: its files and witnesses; None: it is read over gRPC alone.
         metrics: host:port of a page for Prometheus; empty: none.
         log_format: of the program's own log on standard error.
     """
@@ -210,6 +234,7 @@ class Config(BaseSettings):
     listen: str = "127.0.0.1:7400"
     interval_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 2_000
     solve_ms: Annotated[int, Field(ge=10, le=600_000)] = 2_000
+    open_ms: Annotated[int, Field(ge=10, le=60_000)] = 2_000
     operators: list[Annotated[str, _HEX_KEY]] = []
     engine_key: Path | None = None
     operator_key: Path | None = None
@@ -223,6 +248,7 @@ class Config(BaseSettings):
     scale: ScaleConfig | None = None
     ray: RayConfig | None = None
     canaries: CanaryConfig | None = None
+    log: LogConfig | None = None
     metrics: str = ""
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -288,6 +314,12 @@ class Config(BaseSettings):
         ]
 
 
+def _said(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such key"
+    return message.removeprefix("Value error, ")  # ours, as pydantic shows it
+
+
 def read_config(path: Path | None, **flags: Any) -> Config:
     """The configuration: `path`'s TOML, then the environment, then `flags` that are not None.
 
@@ -320,7 +352,7 @@ def read_config(path: Path | None, **flags: Any) -> Config:
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'configuration'}: "
-            f"{'there is no such key' if item['type'] == 'extra_forbidden' else item['msg']}"
+            f"{_said(item['type'], item['msg'])}"
             for item in error.errors()
         )
         raise InvalidInput(

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from walras.app.auctioneer import Auctioneer
+from walras.app.batches import Batches
 from walras.app.canaries import Canaries
 from walras.app.config import Config, RayConfig
 from walras.app.flow import Flow
 from walras.app.planning import Planner
 from walras.app.probing import Probing, own_prober
+from walras.app.publishing import Publishing
 from walras.app.report import AuctionReport
 from walras.app.resizing import ClusterNodes, LocalNodes, Sized
 from walras.app.sequencer import Sequencer, Transaction
@@ -27,6 +29,7 @@ from walras.audit.keys import Signer, public_key
 from walras.audit.note import NoteKey, format_vkey, open_checkpoint
 from walras.audit.vrf import VrfKey
 from walras.balance.events import Change, Rule
+from walras.balance.rules import FleetRules, check_rules
 from walras.core.errors import InvalidInput, Reason, SolverFault, WalrasError
 from walras.fleet.ray.nodes import RayNodes
 from walras.fleet.registry import Fleet
@@ -57,6 +60,7 @@ class Engine:
         operator: the key made for the operator in the data folder; None where others were
             configured.
         verifier_key: of the log, as a C2SP note key.
+        publishing: of the log's files and cosigned checkpoints; None where none was configured.
     """
 
     config: Config
@@ -69,6 +73,7 @@ class Engine:
     flow: Flow
     operator: Signer | None
     verifier_key: str
+    publishing: Publishing | None = None
 
 
 def wall_clock() -> int:
@@ -115,16 +120,17 @@ async def _run(
     fleet = Fleet(config.nodes())
     last = AuctionReport.from_json(loaded.auction.summary) if loaded.auction else None
     prober_seed = read_or_write_seed(config.data / "prober.key")
-    probers = tuple(sorted({*config.fleet.probers, public_key(prober_seed)}))
+    batches = Batches(
+        sequencer, fleet, clock, solve_ms=config.solve_ms, open_ms=config.open_ms, vrf=vrf
+    )
     auctioneer = Auctioneer(
         sequencer,
         fleet,
+        batches,
         clock,
         interval_ms=config.interval_ms,
-        solve_ms=config.solve_ms,
         rules=config.rules.value(),
-        fleet_rules=replace(config.fleet, probers=probers),
-        vrf=vrf,
+        fleet_rules=_fleet_rules(config, prober_seed),
         next_id=last.auction_id + 1 if last else 1,
     )
     operators = tuple(bytes.fromhex(key) for key in config.operators)
@@ -140,6 +146,10 @@ async def _run(
     sized = _sized(config, fleet, auctioneer, ray)
     planner = Planner(sequencer.state, auctioneer, config, clock, sized)
     auctioneer.on_auction.append(planner.add)
+    verifier_key = format_vkey(NoteKey(config.domain, signer.public_key))
+    publishing = None
+    if config.log is not None:
+        publishing = Publishing(config.log, config.data, sequencer, store, verifier_key)
     engine = Engine(
         config,
         store,
@@ -150,12 +160,16 @@ async def _run(
         planner,
         flow,
         operator,
-        format_vkey(NoteKey(config.domain, signer.public_key)),
+        verifier_key,
+        publishing,
     )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(sequencer.serve())]
         try:
             await _begin(sequencer, genesis, config)
+            if publishing is not None:
+                await publishing.begin()
+                tasks.append(group.create_task(publishing.serve()))
             if last is not None and last.state in {"open", "sealed"}:
                 log.warning("voiding the batch that an earlier run left", id=last.auction_id)
                 await auctioneer.void(last, Reason.BATCH_INTERRUPTED)
@@ -181,6 +195,17 @@ async def _run(
         finally:
             for task in reversed(tasks):
                 task.cancel()
+
+
+def _fleet_rules(config: Config, prober_seed: bytes) -> FleetRules:
+    """Those configured, with the engine's own prober."""
+    probers = tuple(sorted({*config.fleet.probers, public_key(prober_seed)}))
+    rules = replace(config.fleet, probers=probers)
+    try:
+        check_rules(rules)  # the engine's own may have been named already
+    except ValueError as error:
+        raise InvalidInput(Reason.CONFIG_INVALID, f"fleet: {error}") from error
+    return rules
 
 
 async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None:

@@ -13,6 +13,8 @@ log = structlog.get_logger()
 
 EPOCH = 256
 """Auctions that are looked at."""
+LEAST_GROUPS = 3
+"""Of two groups one has at least half of the flow, whatever anybody does: no news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Concentration:
         score: of winning bids, in score units; what the figures are of.
         hhi_bps, gini_bps: in 1/10,000.
         nakamoto: the fewest groups with more than half; 0 while there is no flow.
-        alarm: the HHI is above the rules' bound.
+        alarm: the HHI is above the rules' bound, and there are three groups or more: in the fleet,
+            or that were asked.
     """
 
     asked: Counter[str]
@@ -66,11 +69,12 @@ class Flow:
         if not score.total():
             return Concentration(asked, score)
         index = hhi_bps(score)
+        many = len(asked.keys() | set(groups.values())) >= LEAST_GROUPS
         return Concentration(
             asked,
             score,
             index,
             gini_bps(score),
             nakamoto(score),
-            index > self._fleet.rules.hhi_alarm_bps,
+            many and index > self._fleet.rules.hhi_alarm_bps,
         )

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from walras.app.engine import Engine
 from walras.app.report import AuctionReport
 from walras.core.addresses import check_address
+from walras.core.errors import InvalidInput, Reason
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class EngineCollector(Collector):
         yield phases
         size = engine.sequencer.tree.size
         yield GaugeMetricFamily("walras_log_entries", "Entries of the log.", size)
-        opened = state.open_by_owner.total()
+        opened = state.book.open_by_owner.total()
         yield GaugeMetricFamily("walras_open_intents", "Open intents.", opened)
         yield from self._fleet()
 
@@ -96,12 +97,20 @@ class EngineCollector(Collector):
             "walras_flow_nakamoto", "Fewest groups with over half of the flow.", flow.nakamoto
         )
         yield GaugeMetricFamily(
-            "walras_flow_alarm", "1 while the HHI is above its bound.", int(flow.alarm)
+            "walras_flow_alarm",
+            "1 while the HHI of three or more groups is above its bound.",
+            int(flow.alarm),
         )
         labels = ["node", "group", "region"]
         families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
             "service_us": GaugeMetricFamily(
                 "walras_node_service_seconds", "Estimated time of a call.", labels=labels
+            ),
+            "utilisation_bps": GaugeMetricFamily(
+                "walras_node_utilisation", "Calls of late over what its slots do.", labels=labels
+            ),
+            "wait_us": GaugeMetricFamily(
+                "walras_node_wait_seconds", "Expected wait for a slot.", labels=labels
             ),
             "rtt_us": GaugeMetricFamily(
                 "walras_node_rtt_seconds", "Quorum's median round trip.", labels=labels
@@ -112,7 +121,8 @@ class EngineCollector(Collector):
                 "walras_node_warmth", "Share of its full weight, 0 to 1.", labels=labels
             ),
         }
-        scales = {"service_us": 1e-6, "rtt_us": 1e-6, "warmth_bps": 1e-4}
+        scales = dict.fromkeys(("service_us", "rtt_us", "wait_us"), 1e-6)
+        scales |= dict.fromkeys(("utilisation_bps", "warmth_bps"), 1e-4)
         states = GaugeMetricFamily(
             "walras_node_state", "1 for its state.", labels=["node", "state"]
         )
@@ -136,12 +146,20 @@ async def serve_metrics(engine: Engine, listen: str) -> AsyncIterator[str]:
     Yields:
         The address served.
 
-    Raises as `check_address`; OSError where the port is taken.
+    Raises:
+        InvalidInput: as `check_address`; CONFIG_INVALID where the port cannot be had.
     """
     host, _, port = check_address(listen).rpartition(":")
     registry = CollectorRegistry()
     registry.register(EngineCollector(engine))
-    server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    except OSError as error:
+        raise InvalidInput(
+            Reason.CONFIG_INVALID,
+            f"cannot serve metrics on {listen}: {error.strerror or error}",
+            hint="choose another port for `metrics`, or 0 for any",
+        ) from error
     address = f"{host}:{server.server_port}"
     log.info("metrics", address=address)
     try:

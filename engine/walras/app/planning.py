@@ -20,6 +20,7 @@ from walras.balance.pace import Signals, Stress, react
 from walras.balance.rules import BPS
 from walras.balance.scaling import Load, Scale, scale
 from walras.balance.shedding import Capacity, Census, admit, capacity
+from walras.balance.work import bounded_work
 from walras.core.errors import InvalidInput, WalrasError
 from walras.fleet.forecast import AdaptiveForecaster, ForecastRules
 from walras.ledger.state import State
@@ -63,6 +64,7 @@ class Planner:
         self._clock = clock
         self._sized = sized
         self._reports: asyncio.Queue[AuctionReport] = asyncio.Queue(MAX_REPORTS)
+        self._last_work = 0.0  # of one intent, as the last batch moved it
         self._work = Moments(HALF_LIFE_SECONDS)
         self._prices: dict[str, tuple[int, Volatility]] = {}
         self._forecaster: AdaptiveForecaster | None = None
@@ -85,13 +87,13 @@ class Planner:
             InvalidInput: OVERLOADED, by the rule of `walras.balance.shedding`.
         """
         limits, state = self.limits, self._state
-        if limits is None or len(state.book) < limits.soft:
+        if limits is None or len(state.book.entries) < limits.soft:
             return
         now = self._clock()
         if self._census is None or not 0 <= now - self._census[0] < CENSUS_SECONDS * 1_000:
-            self._census = (now, Census(state.open_by_owner))
+            self._census = (now, Census(state.book.open_by_owner))
         try:
-            admit(self._census[1], state.open_by_owner[owner], limits)
+            admit(self._census[1], state.book.open_by_owner[owner], limits)
         except InvalidInput:
             self.shed += 1
             raise
@@ -99,7 +101,7 @@ class Planner:
     def admitted(self, owner: bytes) -> None:
         """An intent of `owner` is in the book: one that was refused after all crowds out nobody."""
         if self._census is not None:
-            held = self._state.open_by_owner[owner]
+            held = self._state.book.open_by_owner[owner]
             self._census[1].move(held - 1, held)
 
     async def serve(self) -> None:
@@ -108,7 +110,8 @@ class Planner:
             report = await self._reports.get()
             now = self._clock() / 1_000
             if report.intents and report.work_us:
-                self._work.add(now, report.work_us / report.intents)
+                self._last_work = bounded_work(report.work_us / report.intents, self._last_work)
+                self._work.add(now, self._last_work)
             if not self._work.mean:
                 continue
             copies = max(report.copies, 1)
@@ -158,7 +161,7 @@ class Planner:
             self._auctioneer.set_pace(self._stress.pace, [move.change for move in moves])
 
     def _volatility(self, now: float) -> int:
-        for asset, price in self._state.prices.items():
+        for asset, price in self._state.market.prices.items():
             known = self._prices.get(asset)
             if known is None or known[0] != price.amount:
                 measure = Volatility(HALF_LIFE_SECONDS) if known is None else known[1]

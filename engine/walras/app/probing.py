@@ -8,7 +8,7 @@ from walras.audit.probes import admit, judge, open_observations
 from walras.core.errors import InvalidInput, Reason
 from walras.fleet.prober import Prober
 from walras.fleet.registry import Fleet
-from walras.protocol.records import Observations
+from walras.protocol.probes import Observations
 from walras.store.commit import Outcome, RequestKey
 
 MAX_LIST_BYTES = 1 << 20

@@ -21,6 +21,7 @@ class SolverReport:
         score: of its winning bids.
         reward: in score units.
         fault: how it failed, if it did.
+        unopened: commitments that came to no bid.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SolverReport:
     score: int = 0
     reward: int = 0
     fault: str = ""
+    unopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def solver_reports(
                 score=sum(bid.score for bid in won),
                 reward=rewards.get(key, 0),
                 fault=failed.pop(name, ""),
+                unopened=sum(one.solver == key for one in closed.unopened),
             )
         )
     reports += [SolverReport(name, "", fault=fault) for name, fault in failed.items()]

@@ -5,17 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from walras.app.collecting import Collected
 from walras.app.sequencer import Transaction
 from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, SealedBatch
 from walras.auction.dispatch import dispatch, part_size, vrf_input
-from walras.auction.observed import canaries_digest, canaries_found, promises
+from walras.auction.observed import bidders, canaries_digest, canaries_found, promises
 from walras.auction.parts import split
+from walras.audit.openings import public_bid_key
 from walras.audit.vrf import VrfKey
+from walras.balance.estimates import service_sample
 from walras.balance.events import Change, Outcome, Rule
+from walras.balance.rules import NodeInfo
+from walras.balance.work import Effort, batch_work_us
 from walras.fleet.nodes import Node
 from walras.fleet.registry import Fleet
-from walras.ledger.fleet import batch_events
-from walras.protocol.fleet import Call, LoadProbe, NodeLoad, encode_calls, encode_dispatch
+from walras.ledger.fleet import batch_events, brought
+from walras.protocol.dispatch import Call, LoadProbe, NodeLoad, encode_calls, encode_dispatch
 from walras.protocol.problem import Problem
 from walras.protocol.records import Observed
 from walras.protocol.trade import encode_problem
@@ -32,12 +37,14 @@ class Sending:
         sealed: the batch.
         bodies: each part's bytes, in order.
         salt, canaries: what the sealing committed to.
+        bid_secret: of the batch's bid key; empty where bids come in the open.
     """
 
     sealed: SealedBatch
     bodies: tuple[bytes, ...]
     salt: bytes
     canaries: tuple[bytes, ...]
+    bid_secret: bytes
 
 
 def log_news(tx: Transaction, nodes: Iterable[Node], registry: Fleet) -> None:
@@ -96,8 +103,32 @@ def send_out(
     salt = secrets.token_bytes(32)
     names = {key: node.name for key, node in fleet.nodes.items()}
     committed = canaries_digest(salt, canaries)
-    sealed = batch.seal(problem, digest, parts, plan, names, deadline_ms, committed)
-    return Sending(sealed, bodies, salt, tuple(canaries))
+    sealed_bids = plan is not None and problem.rules.sealed_bids
+    secret = secrets.token_bytes(32) if sealed_bids else b""
+    bid_key = public_bid_key(secret) if secret else b""
+    sealed = batch.seal(problem, digest, parts, plan, names, deadline_ms, committed, bid_key)
+    return Sending(sealed, bodies, salt, tuple(canaries), secret)
+
+
+def log_bids(tx: Transaction, closed: ClosedBatch, collected: Collected) -> None:
+    """Log what came, in its order, and why some of it is no bid, or not a valid one."""
+    number = closed.sealed.auction_id
+    unopened = {record.place: (record, opening) for record, opening in collected.unopened}
+    bids = iter(closed.bids)
+    for place in range(len(unopened) + len(closed.bids)):
+        if place in unopened:
+            record, opening = unopened[place]
+            tx.record(record)
+            if opening:
+                tx.blob(opening)
+            continue
+        bid = next(bids)
+        tx.record(bid.received(number))
+        rejection = bid.rejected(number)
+        if rejection is not None:
+            tx.record(rejection)
+    for _, data in collected.bids:
+        tx.blob(data)
 
 
 def observe(
@@ -112,7 +143,8 @@ def observe(
     record = Observed(sending.sealed.auction_id, tx.now_ms, digest, sending.salt, sending.canaries)
     tx.record(record)
     found = canaries_found(closed, sending.canaries)
-    tx.state.observe(batch_events(calls, promises(closed, awarded), found, record.at_ms))
+    kept = promises(closed, awarded)
+    tx.state.observe(batch_events(calls, bidders(closed), kept, found, record.at_ms))
 
 
 def copies(sending: Sending) -> int:
@@ -121,17 +153,26 @@ def copies(sending: Sending) -> int:
     return 0 if plan is None else max((part.asked for part in plan.parts), default=0)
 
 
-def work_us(sending: Sending, calls: Iterable[Call]) -> int:
-    """What solving the batch once took: per part, the quickest node that ended well before the
-    deadline. One that works until the deadline does so however little there is to do.
+def work_us(closed: ClosedBatch, calls: Iterable[Call], nodes: Mapping[bytes, NodeInfo]) -> int:
+    """What solving the batch once took, by the rule of `walras.balance.work`; 0 where nobody says.
+
+    Calls count that were answered well before the deadline. A node that works until the deadline
+    does so however little there is to do.
+
+    Args:
+        closed: its bids.
+        calls: that were made for it.
+        nodes: of the fleet, by key.
     """
-    sealed = sending.sealed
+    sealed = closed.sealed
     bound_us = (sealed.deadline_ms - sealed.problem.sealed_ms) * 1_000 * _BY_ITSELF_BPS // 10_000
-    quickest: dict[int, int] = {}
+    efforts: list[list[Effort]] = [[] for _ in sealed.parts]
+    valid = bidders(closed)
     for call in calls:
-        if call.outcome is Outcome.OK and call.latency_us < bound_us:
-            took = max(1, call.latency_us // call.ahead)
-            quickest[call.part] = min(took, quickest.get(call.part, took))
-    if len(quickest) < len(sealed.parts):
-        return 0
-    return sum(quickest.values())
+        info = nodes.get(call.solver)
+        if info is not None and call.outcome is Outcome.OK and call.latency_us < bound_us:
+            took = service_sample(call.latency_us, 0, info.slots, call.ahead)
+            efforts[call.part].append(Effort(info.group or call.solver, took, brought(call, valid)))
+    return batch_work_us(
+        (len(part.intents), each) for part, each in zip(sealed.parts, efforts, strict=True)
+    )

@@ -6,7 +6,7 @@ The engine walks through them as it runs an auction, and an auditor as it replay
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from walras.auction.award import Award, award
@@ -17,7 +17,7 @@ from walras.audit import envelope
 from walras.core.bids import Bundle, Winner
 from walras.core.errors import BidRejected, Reason, WalrasError
 from walras.market.kinds import AnyVenue
-from walras.protocol.fleet import Dispatch, encode_dispatch
+from walras.protocol.dispatch import Dispatch, encode_dispatch
 from walras.protocol.problem import Problem
 from walras.protocol.records import (
     BidReceived,
@@ -28,8 +28,9 @@ from walras.protocol.records import (
     Sealed,
     SolverKey,
 )
+from walras.protocol.sealed_bids import BidUnopened
 from walras.protocol.trade import decode_bid
-from walras.protocol.values import encode_venues
+from walras.protocol.venues import encode_venues
 
 MAX_BID_BYTES = 8 << 20
 """A longer answer of a node is its fault, not a bid."""
@@ -45,18 +46,20 @@ class ReceivedBid:
     Attributes:
         digest: SHA-256 of the bytes that came in.
         solver: the key of the node that sent it.
-        received_ms: when.
+        received_ms: when it, or the commitment to it, came.
         outcome: the valid bid, or the rule it breaks.
+        salt: of its commitment; empty where it came in the open.
     """
 
     digest: bytes
     solver: bytes
     received_ms: int
     outcome: ScoredBid | WalrasError
+    salt: bytes = b""
 
     def received(self, auction_id: int) -> BidReceived:
         """The record that it came in."""
-        return BidReceived(auction_id, self.digest, self.solver, self.received_ms)
+        return BidReceived(auction_id, self.digest, self.solver, self.received_ms, self.salt)
 
     def rejected(self, auction_id: int) -> BidRejectedRecord | None:
         """The record of its rejection; None for a valid bid."""
@@ -83,6 +86,7 @@ class OpenBatch:
         names: Mapping[bytes, str],
         deadline_ms: int,
         canaries_digest: bytes,
+        bid_key: bytes,
     ) -> "SealedBatch":
         """Freeze it.
 
@@ -94,6 +98,7 @@ class OpenBatch:
             names: of the nodes, by key.
             deadline_ms: bids count until then.
             canaries_digest: SHA-256(salt ‖ ids of the canary intents).
+            bid_key: that bids are opened to; empty where they come in the open.
         """
         return SealedBatch(
             self.opened.auction_id,
@@ -105,6 +110,7 @@ class OpenBatch:
             {} if plan is None else {key: names[key] for key in sorted(asked(plan))},
             deadline_ms,
             canaries_digest,
+            bid_key,
         )
 
 
@@ -128,6 +134,12 @@ class SealedBatch:
     solvers: Mapping[bytes, str]
     deadline_ms: int
     canaries_digest: bytes
+    bid_key: bytes
+
+    def asked(self, place: int) -> frozenset[bytes]:
+        """Keys of the solvers that were asked for a part, or stood by."""
+        assert self.plan is not None
+        return frozenset(self.plan.nodes[node].public_key for node in self.plan.parts[place].nodes)
 
     def record(self) -> Sealed:
         """The record that it was sealed."""
@@ -139,9 +151,12 @@ class SealedBatch:
             tuple(SolverKey(name, key) for key, name in sorted(self.solvers.items())),
             b"" if self.plan is None else sha256(encode_dispatch(self.plan)).digest(),
             self.canaries_digest,
+            self.bid_key,
         )
 
-    def evaluate(self, data: bytes, solver: bytes, received_ms: int) -> ReceivedBid:
+    def evaluate(
+        self, data: bytes, solver: bytes, received_ms: int, salt: bytes = b""
+    ) -> ReceivedBid:
         """What a node's bytes are worth. Never raises for what they hold."""
         digest = sha256(data).digest()
         outcome: ScoredBid | WalrasError
@@ -151,7 +166,7 @@ class SealedBatch:
             # Its traceback would keep all that was decoded of the bid, until the batch is over.
             outcome = error.with_traceback(None)
             outcome.__cause__ = outcome.__context__ = None
-        return ReceivedBid(digest, solver, received_ms, outcome)
+        return ReceivedBid(digest, solver, received_ms, outcome, salt)
 
     def _score(self, data: bytes, digest: bytes, solver: bytes) -> ScoredBid:
         signed = envelope.decode(data, MAX_BID_BYTES)
@@ -179,17 +194,28 @@ class SealedBatch:
         place = self.places.get(bid.problem_digest, 0)
         assert self.plan is not None
         assignment = self.plan.parts[place]
-        if bid.problem_digest == assignment.part_digest and not any(
-            self.plan.nodes[node].public_key == solver for node in assignment.nodes
-        ):
+        if bid.problem_digest == assignment.part_digest and solver not in self.asked(place):
             raise BidRejected(
                 Reason.PART_WRONG, "the solver was not asked for this part", part=place
             )
         part, part_digest = self.parts[place], assignment.part_digest
         return score_bid(part, part_digest, bid, bid_id=bid_id, bid_digest=digest)
 
-    def close(self, bids: Iterable[ReceivedBid]) -> "ClosedBatch":
-        """End the bidding. Repeated bids, and those above a solver's number, are rejected here."""
+    def close(
+        self,
+        bids: Iterable[ReceivedBid],
+        set_digest: bytes = b"",
+        secret: bytes = b"",
+        unopened: tuple[BidUnopened, ...] = (),
+    ) -> "ClosedBatch":
+        """End the bidding. Repeated bids, and those above a solver's number, are rejected here.
+
+        Args:
+            bids: in the order of the log.
+            set_digest: names the set of commitments; empty where bids came in the open.
+            secret: of the bid key, likewise.
+            unopened: commitments that came to no bid.
+        """
         kept: list[ReceivedBid] = []
         ids: set[bytes] = set()
         counts: dict[bytes, int] = {}
@@ -208,29 +234,50 @@ class SealedBatch:
                     )
                 else:
                     ids.add(outcome.id)
-            kept.append(ReceivedBid(bid.digest, bid.solver, bid.received_ms, outcome))
-        return ClosedBatch(self, tuple(kept))
+            kept.append(replace(bid, outcome=outcome))
+        return ClosedBatch(self, tuple(kept), set_digest, secret, unopened)
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedBatch:
-    """All bids are in, in the order of the log."""
+    """All bids are in, in the order of the log; the rest as in `SealedBatch.close`."""
 
     sealed: SealedBatch
     bids: tuple[ReceivedBid, ...]
+    set_digest: bytes = b""
+    secret: bytes = b""
+    unopened: tuple[BidUnopened, ...] = ()
 
     def record(self) -> Closed:
-        """The record that it was closed; its envelope's SHA-256 seeds the ties."""
-        digests = sorted(bid.digest for bid in self.bids)
+        """The record that it was closed."""
+        sealed = self.sealed
         return Closed(
-            self.sealed.auction_id,
-            self.sealed.digest,
-            len(self.bids),
-            sha256(b"".join(digests)).digest(),
+            sealed.auction_id, sealed.digest, len(self.bids), self.bids_digest(), self.secret
+        )
+
+    def bids_digest(self) -> bytes:
+        """SHA-256 over the bids' digests, sorted and concatenated."""
+        return sha256(b"".join(sorted(bid.digest for bid in self.bids))).digest()
+
+    def tie_input(self) -> bytes:
+        """What the engine's VRF is taken over to seed the ties.
+
+        It names the closed set of bids, and nothing that somebody could still choose when it was
+        closed.
+        """
+        problem = self.sealed.problem
+        return b"".join(
+            (
+                b"walras tie v1\0",
+                problem.domain.encode(),
+                b"\0",
+                problem.auction_id.to_bytes(8, "big"),
+                self.set_digest or self.bids_digest(),
+            )
         )
 
     def award(self, seed: bytes) -> "AwardedBatch":
-        """Choose the winners. `seed` is the SHA-256 of the closing record's envelope."""
+        """Choose the winners. `seed` is the output of the engine's VRF over `tie_input`."""
         scored = [bid.outcome for bid in self.bids if isinstance(bid.outcome, ScoredBid)]
         return AwardedBatch(self.sealed, award(self.sealed.problem, scored, seed))
 

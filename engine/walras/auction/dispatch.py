@@ -18,7 +18,7 @@ from walras.balance.rules import NodeInfo
 from walras.balance.standing import Standing
 from walras.balance.view import NodeView, Pool, Request
 from walras.market.kinds import kind_of
-from walras.protocol.fleet import Assignment, Dispatch, LoadProbe, NodeLoad
+from walras.protocol.dispatch import Assignment, Dispatch, LoadProbe, NodeLoad
 from walras.protocol.problem import Problem
 
 
@@ -123,6 +123,7 @@ def dispatch(
             picked = chooser.pick_many(Pool(fit), request, draws, count, rules.standby)
         for view in picked[:count]:
             view.in_flight += 1
+            view.asked += 1
         assignments.append(
             Assignment(
                 digest,

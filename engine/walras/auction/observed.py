@@ -1,22 +1,37 @@
 """What a finished batch tells about its solvers, as anybody computes it from the log."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
+from walras.core.errors import Reason
+
+_WITHHELD = (Reason.OPENING_MISSING, Reason.OPENING_INVALID)
+
+
+def bidders(closed: ClosedBatch) -> Mapping[int, frozenset[bytes]]:
+    """Place of a part → who has a valid bid for it; parts without any are left out."""
+    found: defaultdict[int, set[bytes]] = defaultdict(set)
+    for bid in closed.bids:
+        if isinstance(bid.outcome, ScoredBid):
+            found[closed.sealed.places[bid.outcome.bid.problem_digest]].add(bid.solver)
+    return {place: frozenset(solvers) for place, solvers in found.items()}
 
 
 def promises(closed: ClosedBatch, awarded: AwardedBatch) -> Mapping[bytes, bool]:
     """Solver → whether it kept its word, of those who gave it.
 
     A winner kept it. A solver whose every bid breaks a rule did not: it signed what does not hold.
-    Losing is neither.
+    Nor did one that committed to a bid and did not open it, whatever else it won. Losing is
+    neither.
     """
     kept = {bid.bid.solver: True for bid in awarded.award.winners}
     valid = {bid.solver for bid in closed.bids if isinstance(bid.outcome, ScoredBid)}
     broken = {bid.solver: False for bid in closed.bids if bid.solver not in valid}
-    return broken | kept
+    withheld = {one.solver: False for one in closed.unopened if one.reason in _WITHHELD}
+    return broken | kept | withheld
 
 
 def canaries_found(closed: ClosedBatch, canaries: Iterable[bytes]) -> Mapping[bytes, bool]:

@@ -1,9 +1,10 @@
 """Where a batch stands, as a log tells, and which records may stand there (protocol §8)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedBid, SealedBatch
+from walras.auction.commitments import CommittedBatch
 from walras.core.errors import AuditFailure, Reason
 from walras.protocol.codec import Signed
 from walras.protocol.records import (
@@ -21,15 +22,18 @@ from walras.protocol.records import (
     Voided,
     Withdrawal,
 )
+from walras.protocol.sealed_bids import BidUnopened, Committed
 
 
 @dataclass(slots=True)
 class Bidding:
-    """A sealed batch with the bids and rejections that the log holds so far."""
+    """A sealed batch with what the log holds of its bidding so far."""
 
     batch: SealedBatch
     received: list[ReceivedBid] = field(default_factory=list)
     rejections: list[tuple[int, BidRejectedRecord]] = field(default_factory=list)
+    committed: CommittedBatch | None = None
+    unopened: list[BidUnopened] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,13 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A batch that was closed; its award is known and not logged yet."""
+    """A batch that was closed; its award is not logged yet."""
 
     closed: ClosedBatch
-    batch: AwardedBatch
 
+
+Blob = Callable[[bytes], bytes]
+"""The bytes of a SHA-256; AuditFailure where they are not there or have another."""
 
 Phase = OpenBatch | Bidding | Selected | Decided | None
 
@@ -57,7 +63,9 @@ _NEEDED: Mapping[type, tuple[type, ...]] = {
     Opened: (type(None),),
     VenuesWatched: (OpenBatch,),
     Sealed: (OpenBatch,),
+    Committed: (Bidding,),
     BidReceived: (Bidding,),
+    BidUnopened: (Bidding,),
     BidRejectedRecord: (Bidding,),
     Closed: (Bidding,),
     Awarded: (Selected,),

@@ -20,8 +20,14 @@ from walras.balance.events import Probed
 from walras.balance.rules import FleetRules, NodeInfo
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.codec import decode
-from walras.protocol.fleet import Observation, decode_observation_list
-from walras.protocol.records import Challenge, Echo, Kind, Observations
+from walras.protocol.probes import (
+    Challenge,
+    Echo,
+    Observation,
+    Observations,
+    decode_observation_list,
+)
+from walras.protocol.records import Kind
 
 MAX_CHALLENGE_BYTES = 1_024
 MAX_ECHO_BYTES = 1_024
@@ -29,6 +35,22 @@ MAX_OBSERVATIONS = 512
 """In one list: no list is longer than 2^20 bytes, and none takes seconds to check."""
 MAX_LATE_MS = 250
 """A challenge may be sent so long after its time: programs wake late."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitView:
+    """A node signed that it holds a checkpoint which is not this log's.
+
+    Attributes:
+        node: its key.
+        size, root: of the checkpoint.
+        index: of the entry that names the prober's list with the echo.
+    """
+
+    node: bytes
+    size: int
+    root: bytes
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +97,14 @@ def check_observations(
     rules: FleetRules,
     nodes: Mapping[bytes, NodeInfo],
     root_at: Callable[[int], bytes],
-) -> list[Probed]:
-    """`admit`, `open_observations` and `judge` in one; raises as these."""
+) -> tuple[list[Probed], list[Echo]]:
+    """`admit`, `open_observations` and `judge` in one, and the echoes by which nodes signed that
+    they hold a checkpoint which is not this log's (`split_views`). Raises as these.
+    """
     admit(record, domain=domain, rules=rules)
     opened = open_observations(record, body)
-    return judge(record, opened, domain=domain, rules=rules, nodes=nodes, root_at=root_at)
+    events = judge(record, opened, domain=domain, rules=rules, nodes=nodes, root_at=root_at)
+    return events, split_views(opened, root_at)
 
 
 def admit(record: Observations, *, domain: str, rules: FleetRules) -> None:

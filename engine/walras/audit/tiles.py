@@ -8,19 +8,35 @@ be partial: its path then says how many are in it.
     tile/0/x001/234            hash tile 1234 of level 0
     tile/1/004.p/210           hash tile 4 of level 1, the first 210 hashes
     tile/entries/x001/234      the entries under the first
+    blob/<64 hex>              what an entry names by its SHA-256; this log's own
+
+The same paths are served over HTTP and stored in folders.
 
 Source: C2SP tlog-tiles.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from walras.audit.merkle import Tree
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 
+CHECKPOINT = "checkpoint"
+"""The path of the signed note over everything else."""
+VERIFIER_KEY = "log.vkey"
+"""The path of the verifier key that the log claims; trust one that you got elsewhere."""
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
 MAX_ENTRY_BYTES = 65_535
+MAX_LEVEL = 63
+MAX_PATH_CHARS = 64
+"""No tile of a log below 2^63 entries has a longer path."""
+
+_TILE = re.compile(
+    r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII
+)
+_BLOB = re.compile(r"blob/([0-9a-f]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,31 @@ class Tile:
         kind = "entries" if self.level is None else self.level
         partial = "" if self.width == TILE_WIDTH else f".p/{self.width}"
         return f"tile/{kind}/{thousands}{partial}"
+
+
+def parse_tile_path(path: str) -> Tile | None:
+    """The tile whose path this is; None for what is no tile's path."""
+    found = _TILE.fullmatch(path)
+    if found is None or len(path) > MAX_PATH_CHARS:
+        return None
+    level, index, width = found.groups()
+    tile = Tile(
+        None if level == "entries" else int(level),
+        int(index.replace("/", "").replace("x", "")),
+        int(width or TILE_WIDTH),
+    )
+    # One path a tile: neither leading zeros nor a partial tile that is full.
+    return tile if tile.path == path and (tile.level or 0) <= MAX_LEVEL else None
+
+
+def blob_path(digest: bytes) -> str:
+    """Where the blob of a SHA-256 is served and stored, relative to the log."""
+    return f"blob/{digest.hex()}"
+
+
+def is_blob_path(path: str) -> bool:
+    """Whether a path is that of a blob."""
+    return _BLOB.fullmatch(path) is not None
 
 
 def hash_tiles(size: int, old_size: int = 0) -> Iterator[Tile]:

@@ -27,7 +27,6 @@ from walras.audit import keys
 from walras.core.errors import InvalidInput, Reason
 
 PROOF_BYTES = 80
-OUTPUT_BYTES = 64
 
 _SUITE = b"\x03"
 _P = 2**255 - 19

@@ -1,52 +1,24 @@
 """Estimates on line of what arrives: rates, service times, their variation, price volatility.
 
-All forget by time: what is `half_life` old counts half. Time comes in as seconds on any clock that
-does not go back; an earlier time is taken as the latest one seen. Floats: nothing of it is signed.
+`Arrivals` and `Spread` are a node's and part of its standing: integers, which the log gives.
+`Moments` and `Volatility` are of planning, and nothing of it is signed: floats, forgetting by
+time, so that what is `half_life` old counts half. Their time is in seconds on any clock that does
+not go back; an earlier time is taken as the latest one seen.
 """
 
+from dataclasses import dataclass
 from math import exp2, isfinite, log, sqrt
 
+from walras.balance.rules import BPS
 from walras.core.errors import InvalidInput, Reason
 
 HOUR = 3_600.0
 
+FADES_MS = 30_000
+"""An arrival so long ago has half of its weight, or less if others came between."""
+MOST_SCV_BPS = 1_000_000
 
-class Rate:
-    """Events per second: weights of what came over the weight of the time that passed.
-
-    Both start at nothing, so a young estimate is not drawn to zero.
-
-    Args:
-        half_life: seconds, > 0.
-        since: when counting begins.
-
-    Raises:
-        InvalidInput: CONFIG_INVALID.
-    """
-
-    def __init__(self, half_life: float, since: float = 0.0) -> None:
-        self._half_life = _positive(half_life)
-        self._at = since
-        self._count = 0.0
-        self._span = 0.0
-
-    def add(self, at: float, count: float = 1.0) -> None:
-        """`count` ≥ 0 events came by `at`."""
-        self._pass(at)
-        self._count += _usable(count)
-
-    def at(self, now: float) -> float:
-        """Events per second as of `now`; 0 before any time has passed."""
-        self._pass(now)
-        return self._count / self._span if self._span > 0 else 0.0
-
-    def _pass(self, now: float) -> None:
-        passed = max(0.0, now - self._at)
-        kept = exp2(-passed / self._half_life)
-        self._count *= kept
-        # The integral of the weights over the time that passed.
-        self._span = self._span * kept + (1 - kept) * self._half_life / log(2)
-        self._at += passed
+_ONE = 1 << 16
 
 
 class Moments:
@@ -94,40 +66,86 @@ class Moments:
         return self.variance / self.mean**2 if self.mean > 0 else 0.0
 
 
+@dataclass(slots=True)
 class Arrivals:
-    """Rate of arrivals and the variation of the times between them.
+    """Calls that come to a node: how many in a time, and how unevenly; integers, as picks hang on
+    them.
 
-    Args:
-        half_life: seconds, > 0.
-        since: when counting begins.
+    Of the gaps between calls, the sum and the sum of squares. With each arrival what is old keeps
+    FADES / (FADES + gap) of its weight: an exponential decay, by one implicit step of Euler's, so
+    that it is the same number on every machine. Of calls that come together the first has the gap
+    and the others none, so batches of k at a steady pace have a coefficient of variation of k − 1.
 
-    Raises:
-        InvalidInput: CONFIG_INVALID.
+    Attributes:
+        calls: that came after the first, decayed, in 2^-16.
+        span: sum of the gaps before them, in 2^-16 ms, decayed likewise.
+        squares: sum of the squared gaps, in 2^-16 ms², likewise.
+        at_ms: of the last arrival; None before any.
     """
 
-    def __init__(self, half_life: float, since: float = 0.0) -> None:
-        self._rate = Rate(half_life, since)
-        self._gaps = Moments(half_life)
-        self._last: float | None = None
-        self._known = 0
+    calls: int = 0
+    span: int = 0
+    squares: int = 0
+    at_ms: int | None = None
 
-    def add(self, at: float) -> None:
-        """One arrival."""
-        self._rate.add(at)
-        if self._last is not None:
-            at = max(at, self._last)
-            self._gaps.add(at, at - self._last)
-            self._known += 1
-        self._last = at
+    def add(self, at_ms: int, calls: int = 1) -> None:
+        """So many calls came, no earlier than those before."""
+        if self.at_ms is not None:
+            gap = at_ms - self.at_ms
+            kept, whole = FADES_MS, FADES_MS + gap
+            self.calls = self.calls * kept // whole + calls * _ONE
+            self.span = self.span * kept // whole + gap * _ONE
+            self.squares = self.squares * kept // whole + gap * gap * _ONE
+        self.at_ms = at_ms
 
-    def rate(self, now: float) -> float:
-        """Arrivals per second."""
-        return self._rate.at(now)
+    def span_at(self, now_ms: int) -> int:
+        """The span with the time since the last arrival: without calls the rate falls. 0 while
+        fewer than two calls count, which tell no rate.
+        """
+        if self.at_ms is None or self.calls < 2 * _ONE:
+            return 0
+        return self.span + max(0, now_ms - self.at_ms) * _ONE
 
     @property
-    def scv(self) -> float:
-        """Squared coefficient of variation of the gaps; 1, as for Poisson, until two are known."""
-        return self._gaps.scv if self._known > 1 else 1.0
+    def scv_bps(self) -> int:
+        """Squared coefficient of variation of the gaps, in 1/10,000, 0 to 10^6; 10,000, as for
+        Poisson, while fewer than two count.
+        """
+        return _scv_bps(self.calls, self.span, self.squares)
+
+
+@dataclass(slots=True)
+class Spread:
+    """How much service times vary, of the last 64 or so.
+
+    Attributes:
+        weight: of the times that count, in 2^-16.
+        total: their sum, in 2^-16 µs.
+        squares: the sum of their squares, in 2^-16 µs².
+    """
+
+    weight: int = 0
+    total: int = 0
+    squares: int = 0
+
+    def add(self, sample_us: int) -> None:
+        """One more time, on a free slot."""
+        self.weight = self.weight * 63 // 64 + _ONE
+        self.total = self.total * 63 // 64 + sample_us * _ONE
+        self.squares = self.squares * 63 // 64 + sample_us * sample_us * _ONE
+
+    @property
+    def scv_bps(self) -> int:
+        """Their squared coefficient of variation, in 1/10,000, 0 to 10^6; 10,000, as for
+        exponential times, while fewer than two count.
+        """
+        return _scv_bps(self.weight, self.total, self.squares)
+
+
+def _scv_bps(weight: int, total: int, squares: int) -> int:
+    if weight < 2 * _ONE or not total:
+        return BPS
+    return min(max(0, weight * squares * BPS // total**2 - BPS), MOST_SCV_BPS)
 
 
 class Volatility:

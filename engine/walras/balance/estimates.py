@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from walras.balance.events import Brought
 from walras.balance.rules import BPS
 
 DEFAULT_SERVICE_US = 100_000
@@ -32,7 +33,9 @@ class Service:
     quarter after 10 s: a node that was slow and is hardly asked needs a few good answers.
 
     A call without an answer took at least as long as was waited, and an error that comes fast
-    shows no fast node: these only raise the estimate.
+    shows no fast node: these only raise the estimate. Nor does an answer without a valid bid: it
+    lowers the estimate no further than to the fleet's median. Where another node had a valid bid it
+    counts as the median, if it came sooner, so that a node which is known as fast does not stay so.
 
     Attributes:
         scaled: the estimate, in 1/256 µs; 0 while there is none.
@@ -49,19 +52,36 @@ class Service:
         """In whole microseconds; 0 while there is none."""
         return self.scaled // _SCALE
 
-    def add(self, sample_us: int, at_ms: int, prior_us: int, *, answered: bool) -> None:
+    def add(
+        self,
+        sample_us: int,
+        at_ms: int,
+        median_us: int,
+        *,
+        answered: bool,
+        brought: Brought = Brought.BID,
+    ) -> None:
         """Take a sample in.
 
         Args:
             sample_us: of the call, on a free slot.
             at_ms: when the call ended.
-            prior_us: where a cold node starts; 0: with this sample.
+            median_us: of the fleet's estimates; 0 while there is none.
             answered: whether it is the time of an answer.
+            brought: what came of it.
         """
+        least_us = 0
+        if answered and brought is not Brought.BID:
+            least_us = median_us or DEFAULT_SERVICE_US
+            if brought is Brought.MISSED:
+                sample_us = max(sample_us, least_us)
         scaled = max(1, sample_us) * _SCALE
         if not self.samples:
+            prior_us = COLD_FACTOR * median_us
+            if least_us or not answered:
+                prior_us = prior_us or DEFAULT_SERVICE_US
             if not answered:
-                prior_us = max(prior_us or DEFAULT_SERVICE_US, sample_us)
+                prior_us = max(prior_us, sample_us)
             self.samples = int(prior_us > 0)
             self.scaled = prior_us * _SCALE or scaled
         if answered or scaled > self.scaled:
@@ -72,7 +92,8 @@ class Service:
             age = at_ms - self.at_ms
             if age > 0 and self.at_ms:
                 left = left * _FADES_MS**2 // (_FADES_MS + age) ** 2
-            self.scaled = max(_SCALE, scaled + left)
+            least = min(self.scaled, least_us * _SCALE)
+            self.scaled = max(_SCALE, least, scaled + left)
         self.at_ms = max(self.at_ms, at_ms)
 
 

@@ -14,6 +14,26 @@ class Outcome(StrEnum):
     """By the router, as nobody needs the answer any more: says nothing about the node."""
 
 
+class Brought(StrEnum):
+    """What came of a call that was answered."""
+
+    BID = "bid"
+    """A valid bid for the part; also where nobody looks at what it brought."""
+    NOTHING = "nothing"
+    """No valid bid, and no other node had one for the part."""
+    MISSED = "missed"
+    """No valid bid, though another node had one for the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """So many calls came to a node, ≥ 1, however they end."""
+
+    node: bytes
+    at_ms: int
+    calls: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class CallEnded:
     """A call that the router made has ended.
@@ -23,6 +43,7 @@ class CallEnded:
         latency_us: from sending to the end.
         ahead: calls of this router in flight at the node when it was sent, itself included, ≥ 1.
         reported: calls in flight as the node said in its answer; 0 where it said nothing.
+        brought: what came of it.
     """
 
     node: bytes
@@ -31,6 +52,7 @@ class CallEnded:
     latency_us: int
     ahead: int = 1
     reported: int = 0
+    brought: Brought = Brought.BID
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +86,7 @@ class CanaryChecked:
     found: bool
 
 
-Event = CallEnded | Probed | Promised | CanaryChecked
+Event = Asked | CallEnded | Probed | Promised | CanaryChecked
 
 
 class Rule(StrEnum):

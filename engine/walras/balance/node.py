@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from walras.balance.arrivals import Arrivals, Spread
 from walras.balance.breaker import LEAST_PROMISES, Breaker
 from walras.balance.ejection import Ejection
 from walras.balance.estimates import RoundTrip, Service, Share
@@ -20,7 +21,7 @@ class Node:
         left_ms: when it left; None: it is there. What counts against it outlives its leaving.
         drained: an operator takes it out of service.
         stake: its bond.
-        service, round_trip, ejection, breaker: see there.
+        service, spread, arrivals, round_trip, ejection, breaker: see there.
         canaries: the smoothed share of canaries that it missed.
         found, missed: canaries.
         calls, errors: that ended, all in all, without those that were cancelled.
@@ -35,6 +36,8 @@ class Node:
     drained: bool = False
     stake: int = 0
     service: Service = field(default_factory=Service)
+    spread: Spread = field(default_factory=Spread)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     round_trip: RoundTrip = field(default_factory=RoundTrip)
     ejection: Ejection = field(default_factory=Ejection)
     breaker: Breaker = field(default_factory=Breaker)
@@ -50,6 +53,11 @@ class Node:
     def member(self, rules: FleetRules) -> bool:
         """Whether it may be asked at all: there, in service, with its bond."""
         return self.left_ms is None and not self.drained and self.stake >= rules.min_bond
+
+    @property
+    def variation_bps(self) -> int:
+        """C²ₐ + C²ₛ of its queue, in 1/10,000."""
+        return self.arrivals.scv_bps + self.spread.scv_bps
 
     @property
     def ejected(self) -> bool:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from walras.balance.chooser import weigh
-from walras.balance.events import CallEnded, Change, Event, Outcome, Probed
+from walras.balance.events import Asked, CallEnded, Change, Event, Outcome, Probed
 from walras.balance.policy import Policy
 from walras.balance.rules import BPS, FleetRules, NodeInfo
 from walras.balance.standing import Standing
@@ -139,6 +139,9 @@ class Router:
         node = self._picker.pick(self._pool, request, self._draw)
         node.in_flight += 1
         self.in_flight += 1
+        if self.standing.rules.max_wait_ms:
+            self.standing.apply(Asked(node.key, now_us // 1_000))
+            self.standing.refresh(node)
         return Call(self, node, now_us)
 
     def observe(self, event: Event) -> None:

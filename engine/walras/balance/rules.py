@@ -3,9 +3,12 @@
 Both are logged (protocol §10), so an auditor knows by which rules a node was asked.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+from walras.core.amounts import AMOUNT_LIMIT
 
 BPS = 10_000
 """Shares are in 1/10,000."""
@@ -53,7 +56,7 @@ class FleetRules:
         probe_timeout_ms: an answer after it is none.
         quorum: probers whose median counts; with fewer there is no claim.
         probers: public keys whose observations count, ascending.
-        hhi_alarm_bps: order flow more concentrated than this raises an alarm.
+        hhi_alarm_bps: order flow more concentrated than this raises an alarm, from three groups on.
     """
 
     policy: str = "least_expected_delay"
@@ -141,12 +144,16 @@ _AT_LEAST_ONE = frozenset(
         "min_weight_bps",
     }
 )
-_MOST = {"min_bond": (1 << 63) - 1, "hash_balance_factor_bps": 1_000_000, "fan_out": 10_000}
+_MOST = {"min_bond": AMOUNT_LIMIT - 1, "hash_balance_factor_bps": 1_000_000, "fan_out": 10_000}
 _MOST_OTHERS = 1 << 40
+_NUMBER = re.compile(r"[0-9]{1,77}")
 
 
 def read_rules(table: object) -> FleetRules:
     """The rules of a configuration's table; settings that it does not give have their defaults.
+
+    A number may be text, as the environment gives it, and as a TOML reader needs it that has no
+    integers beyond 64 bits. `probers` are those beside the engine's own, which joins them later.
 
     Raises:
         ValueError: naming what is unknown or out of its range.
@@ -162,18 +169,18 @@ def read_rules(table: object) -> FleetRules:
             values[name] = _keys(value)
             continue
         kind = type(known[name].default)
-        if kind is int and isinstance(value, str) and value.isdecimal():
-            value = int(value)  # noqa: PLW2901 - as the environment gives it
+        if kind is int and isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = int(value)  # noqa: PLW2901 - the same number
         if type(value) is not kind:
             raise ValueError(f"{name}: must be {'a number' if kind is int else 'text'}")
         values[name] = value
     rules = FleetRules(**values)
-    check_rules(rules)
+    check_rules(rules, further_probers=1)
     return rules
 
 
-def check_rules(rules: FleetRules) -> None:
-    """Refuse what no fleet can run by. Raises ValueError."""
+def check_rules(rules: FleetRules, further_probers: int = 0) -> None:
+    """Refuse what no fleet can run by; so many probers are still to join. Raises ValueError."""
     if rules.policy not in POLICY_NAMES:
         raise ValueError(f"policy: must be one of {', '.join(POLICY_NAMES)}")
     if rules.weigh not in WEIGHS:
@@ -192,6 +199,13 @@ def check_rules(rules: FleetRules) -> None:
         raise ValueError("probe_timeout_ms: must be below probe_interval_ms")
     if rules.max_ejection_ms < rules.base_ejection_ms:
         raise ValueError("max_ejection_ms: must not be below base_ejection_ms")
+    if rules.max_block_ms < rules.block_ms:
+        raise ValueError("max_block_ms: must not be below block_ms")
+    if rules.policy == "prequal" and rules.probe_pool_size < 2:
+        raise ValueError("probe_pool_size: prequal chooses between at least 2")
+    probers = len(rules.probers) + further_probers
+    if 0 < probers < rules.quorum:
+        raise ValueError(f"quorum: must not be above the number of probers, {probers}")
 
 
 def _keys(value: object) -> tuple[bytes, ...]:

@@ -19,6 +19,7 @@ from walras.balance.estimates import (
     service_sample,
 )
 from walras.balance.events import (
+    Asked,
     CallEnded,
     CanaryChecked,
     Change,
@@ -137,6 +138,9 @@ class Standing:
         now = self._advance(event.at_ms)
         if isinstance(event, CallEnded):
             return self._call(node, event, now)
+        if isinstance(event, Asked):
+            node.arrivals.add(now, event.calls)
+            return ()
         if isinstance(event, Probed):
             return self._probe(node, event, now)
         if isinstance(event, Promised):
@@ -214,6 +218,9 @@ class Standing:
         view.stake, view.reported = node.stake, node.reported
         view.rtt_us = node.round_trip.us
         view.service_us = node.service.us or self.cold_us
+        if self.rules.max_wait_ms:
+            view.arrived, view.span = node.arrivals.calls, node.arrivals.span_at(self._clock)
+            view.variation_bps = node.variation_bps
 
     @property
     def cold_us(self) -> int:
@@ -266,7 +273,9 @@ class Standing:
         node.errors += not ok
         rtt_us = node.round_trip.us if ok else 0
         sample = service_sample(event.latency_us, rtt_us, node.info.slots, event.ahead)
-        node.service.add(sample, now, COLD_FACTOR * self._median_us, answered=ok)
+        if ok:
+            node.spread.add(sample)
+        node.service.add(sample, now, self._median_us, answered=ok, brought=event.brought)
         before = ejection.call_errors
         sent_ms = event.at_ms + self._offset - event.latency_us // 1_000
         ejection.call(failed=not ok, sent_ms=sent_ms)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from walras.balance.node import Node
+from walras.balance.queueing import expected_wait_us, utilisation_bps
 from walras.balance.rules import BPS, FleetRules
 
 
@@ -27,6 +28,8 @@ class Status:
         why: a sentence; empty where there is nothing to explain.
         until_ms: how much longer, in ms, it is ejected, blocked or warming; 0 otherwise.
         service_us: estimate of what a call takes on a free slot.
+        utilisation_bps: calls of late over what its slots can do, in 1/10,000.
+        wait_us: mean wait for a slot that follows from these: `queueing.expected_wait_us`.
         rtt_us: the quorum's median of its round trip; 0 while there is none.
         probers: that saw an echo recently.
         calls, errors: that ended, all in all.
@@ -45,6 +48,8 @@ class Status:
     why: str
     until_ms: int
     service_us: int
+    utilisation_bps: int
+    wait_us: int
     rtt_us: int
     probers: int
     calls: int
@@ -66,11 +71,16 @@ def status_of(node: Node, now_ms: int, rules: FleetRules, cold_us: int) -> Statu
     """The status of a node that is there; `cold_us` is taken where it had no calls."""
     state, why, left = _state(node, now_ms, rules)
     ejection, breaker = node.ejection, node.breaker
+    service_us = node.service.us or cold_us
+    rate = node.arrivals.calls, node.arrivals.span_at(now_ms)
+    slots = node.info.slots
     return Status(
         state=state,
         why=why,
         until_ms=left,
-        service_us=node.service.us or cold_us,
+        service_us=service_us,
+        utilisation_bps=utilisation_bps(slots, service_us, *rate),
+        wait_us=expected_wait_us(slots, service_us, *rate, node.variation_bps),
         rtt_us=node.round_trip.us,
         probers=len(node.round_trip.seen),
         calls=node.calls,

@@ -3,6 +3,7 @@
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from walras.balance.arrivals import Arrivals, Spread
 from walras.balance.breaker import Breaker
 from walras.balance.ejection import Ejection
 from walras.balance.estimates import RoundTrip, Service, Share
@@ -43,6 +44,8 @@ def node(data: dict[str, Any]) -> Node:
                 }
             ),
             "service": Service(**data["service"]),
+            "spread": Spread(**data["spread"]),
+            "arrivals": Arrivals(**data["arrivals"]),
             "round_trip": RoundTrip(
                 {bytes.fromhex(key): (at_ms, tuple(last)) for key, (at_ms, last) in trip["seen"]},
                 trip["us"],

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+from walras.balance.queueing import expected_wait_us
+
 Draw = Callable[[int], int]
 """Uniform over 0 … n−1 for n ≥ 1."""
 
@@ -29,6 +31,10 @@ class NodeView:
         others: those of them that were not this router's when it reported; None: not known.
         service_us: estimate of what one call takes on a free slot, ≥ 1.
         rtt_us: the quorum's median of its round trip; 0 while none is known.
+        arrived, span: calls that came to it of late, and in how many ms, both in 2^-16; known only
+            where the rules have a `max_wait_ms`, else 0.
+        variation_bps: C²ₐ + C²ₛ of its queue, in 1/10,000; likewise.
+        asked: calls given to it that are not in `arrived` yet.
     """
 
     key: bytes
@@ -42,6 +48,10 @@ class NodeView:
     service_us: int = 1
     rtt_us: int = 0
     others: int | None = None
+    arrived: int = 0
+    span: int = 0
+    variation_bps: int = 0
+    asked: int = 0
 
     @property
     def load(self) -> int:
@@ -57,6 +67,12 @@ class NodeView:
     def expected_us(self) -> int:
         """When one more call is expected to be answered: it waits where no slot is free."""
         return self.rtt_us + max(self.slots, self.load + 1) * self.service_us // self.slots
+
+    @property
+    def wait_us(self) -> int:
+        """What calls would wait on average with one more: Allen–Cunneen. O(slots)."""
+        calls = self.arrived + (self.asked + 1 << 16)
+        return expected_wait_us(self.slots, self.service_us, calls, self.span, self.variation_bps)
 
 
 @dataclass(frozen=True, slots=True)

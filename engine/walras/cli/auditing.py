@@ -3,11 +3,12 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from walras.audit.note import parse_vkey
+from walras.audit.probes import SplitView
 from walras.audit.replay import Counts
 from walras.audit.verifier import replayed, verify_entries
 from walras.cli.fetch import fetch_log
@@ -66,6 +67,12 @@ class Audited:
                 "C completeness": f"intents: {fates}",
             }
         )
+        views = len(counts.split_views)
+        if views:
+            say(
+                f"note: {views} echoes of nodes name a checkpoint that is not this log's;"
+                " walras fleet verify shows them"
+            )
         if counts.unproven:
             say(f"note: {counts.unproven} awards were not proven optimal within the rules' effort")
         say(f"every claim of the log holds, under {self.verifier_key}")
@@ -85,7 +92,7 @@ def audit_log(log: str, log_key: str = "") -> Audited:
     raise InvalidInput(
         Reason.FIELD_INVALID,
         f"there is no folder {log}, and it is no host:port",
-        hint="walras audit DIR, or walras audit 127.0.0.1:7400",
+        hint="give a log folder, or an engine as 127.0.0.1:7400",
     )
 
 
@@ -141,7 +148,17 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
     return told
 
 
+def split_views(views: Iterable[SplitView]) -> list[dict[str, object]]:
+    """For JSON."""
+    return [
+        {"node": v.node.hex(), "size": v.size, "root": v.root.hex(), "index": v.index}
+        for v in views
+    ]
+
+
 def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return split_views(value)
     if isinstance(value, dict):
         return {str(name): count for name, count in sorted(value.items())}
     return str(value) if isinstance(value, int) and abs(value) >= 1 << 53 else value

@@ -4,11 +4,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from walras.audit.note import open_checkpoint, parse_vkey
+from walras.audit.tiles import VERIFIER_KEY
 from walras.cli.options import parse_log_key
 from walras.cli.output import progress
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.sdk.client import Client, bounded
-from walras.store.folder import VERIFIER_KEY, blobs_of, write_log_folder
+from walras.store.folder import blobs_of, write_log_folder
 
 _BLOBS_IN_FLIGHT = 8
 

@@ -38,6 +38,9 @@ COMMANDS = {
     "fleet": "See, drain, verify and extend the fleet of solver nodes.",
     "simulate": "Simulate a fleet under load with the policies that the engine runs.",
     "export": "Write a server's log to a folder.",
+    "log": "Serve a log folder over HTTP.",
+    "witness": "Run a witness: cosign logs that only ever grow.",
+    "receipt": "Get and verify receipts as files.",
     "audit": "Check a log: signatures, replay, completeness.",
 }
 """Command → what it does, in a line; its module is walras.cli.commands.<command>."""

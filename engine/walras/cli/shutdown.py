@@ -15,7 +15,7 @@ GRACE_SECONDS = 5.0
 async def finish_batch(engine: Engine) -> None:
     """Let a sealed batch come to its end, for as long as its solvers and its award may take."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + engine.config.solve_ms / 1000 + GRACE_SECONDS
+    end = loop.time() + (engine.config.solve_ms + engine.config.open_ms) / 1000 + GRACE_SECONDS
     while engine.auctioneer.sealed is not None:
         if loop.time() > end:
             log.warning("the batch does not end; the next start will void it")

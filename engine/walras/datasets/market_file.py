@@ -14,7 +14,7 @@ from walras.core.errors import InvalidInput, Reason
 from walras.datasets.market import About, Account, Market, MarketIntent, invalid, to_intent
 from walras.datasets.market_shape import FORMAT, shape_market
 from walras.datasets.strict_json import MAX_BYTES, parse_strict
-from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.datasets.venue_shape import Json, render_venue
 
 __all__ = [
     "About",
@@ -27,8 +27,6 @@ __all__ = [
     "to_intent",
     "write_market",
 ]
-
-Json = dict[str, object]
 
 
 def read_market(path: Path) -> Market:
@@ -106,7 +104,7 @@ def render_market(market: Market) -> bytes:
         {"asset": asset, "amount": str(price.amount), "source": price.source}
         for asset, price in sorted(market.prices.items())
     )
-    sections["venues"] = _lines(map(_venue, market.venues))
+    sections["venues"] = _lines(map(render_venue, market.venues))
     sections["accounts"] = _lines(
         {"id": account.id, "balances": _amounts(account.balances)} for account in market.accounts
     )
@@ -135,44 +133,6 @@ def _sorted(value: object) -> object:
 
 def _amounts(amounts: Mapping[str, int]) -> dict[str, str]:
     return {asset: str(amount) for asset, amount in sorted(amounts.items())}
-
-
-def _strings(numbers: Iterable[int]) -> list[str]:
-    return [str(number) for number in numbers]
-
-
-def _offers(offers: Iterable[Offer]) -> list[Json]:
-    return [{"give": str(offer.give), "want": str(offer.want)} for offer in offers]
-
-
-def _venue(venue: AnyVenue) -> Json:
-    made: Json = {"id": venue.id, "cost": str(venue.cost)}
-    match venue:
-        case ConstantProduct():
-            made["kind"] = "constant_product"
-            made["assets"] = list(venue.assets)
-            made["reserves"] = _strings(venue.reserves)
-            made["fee_pips"] = venue.fee_pips
-        case Weighted():
-            made["kind"] = "weighted"
-            made["assets"] = list(venue.assets)
-            made["balances"] = _strings(venue.balances)
-            made["weights"] = _strings(venue.weights)
-            made["scaling"] = _strings(venue.scaling)
-            made["fee"] = str(venue.fee)
-        case StableSwap():
-            made["kind"] = "stable_swap"
-            made["assets"] = list(venue.assets)
-            made["balances"] = _strings(venue.balances)
-            made["rates"] = _strings(venue.rates)
-            made["amplification"] = str(venue.amplification)
-            made["fee"] = str(venue.fee)
-        case OrderBook():
-            made["kind"] = "order_book"
-            made["base"], made["quote"] = venue.assets
-            made["asks"] = _offers(venue.asks)
-            made["bids"] = _offers(venue.bids)
-    return made
 
 
 def _intent(intent: MarketIntent) -> Json:

@@ -9,12 +9,11 @@ from walras.core.errors import InvalidInput
 from walras.core.intents import UINT64, Decay, Leg
 from walras.datasets.market import About, Account, Market, MarketIntent, invalid
 from walras.datasets.shape import Amount, Shape, check_shape
-from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.datasets.venue_shape import VenueShape
+from walras.market.kinds import KINDS, AnyVenue
 from walras.protocol.problem import SCORE_LIMIT, Price, Rules
 
 FORMAT = "walras-market/1"
-
-_KINDS = ("constant_product", "weighted", "stable_swap", "order_book")
 
 _DEFAULT = Rules()
 
@@ -25,7 +24,7 @@ def shape_market(document: object) -> Market:
     Raises:
         InvalidInput: MARKET_FILE_INVALID.
     """
-    return check_shape(_File, document, kinds=_KINDS).value()
+    return check_shape(_File, document, kinds=KINDS).value()
 
 
 Time = Annotated[int, Field(ge=0, lt=UINT64)]
@@ -68,94 +67,6 @@ class _Price(Shape):
     asset: str
     amount: Amount
     source: str
-
-
-class _Venue(Shape):
-    id: str
-    cost: Amount
-
-
-class _ConstantProduct(_Venue):
-    kind: Literal["constant_product"]
-    assets: Annotated[list[str], Field(min_length=2, max_length=2)]
-    reserves: Annotated[list[Amount], Field(min_length=2, max_length=2)]
-    fee_pips: int
-
-    def value(self) -> AnyVenue:
-        return ConstantProduct(
-            id=self.id,
-            cost=self.cost,
-            assets=(self.assets[0], self.assets[1]),
-            reserves=(self.reserves[0], self.reserves[1]),
-            fee_pips=self.fee_pips,
-        )
-
-
-class _Weighted(_Venue):
-    kind: Literal["weighted"]
-    assets: list[str]
-    balances: list[Amount]
-    weights: list[Amount]
-    scaling: list[Amount]
-    fee: Amount
-
-    def value(self) -> AnyVenue:
-        return Weighted(
-            id=self.id,
-            cost=self.cost,
-            assets=tuple(self.assets),
-            balances=tuple(self.balances),
-            weights=tuple(self.weights),
-            scaling=tuple(self.scaling),
-            fee=self.fee,
-        )
-
-
-class _StableSwap(_Venue):
-    kind: Literal["stable_swap"]
-    assets: list[str]
-    balances: list[Amount]
-    rates: list[Amount]
-    amplification: Amount
-    fee: Amount
-
-    def value(self) -> AnyVenue:
-        return StableSwap(
-            id=self.id,
-            cost=self.cost,
-            assets=tuple(self.assets),
-            balances=tuple(self.balances),
-            rates=tuple(self.rates),
-            amplification=self.amplification,
-            fee=self.fee,
-        )
-
-
-class _Offer(Shape):
-    give: Amount
-    want: Amount
-
-
-class _OrderBook(_Venue):
-    kind: Literal["order_book"]
-    base: str
-    quote: str
-    asks: list[_Offer]
-    bids: list[_Offer]
-
-    def value(self) -> AnyVenue:
-        return OrderBook(
-            id=self.id,
-            cost=self.cost,
-            assets=(self.base, self.quote),
-            asks=tuple(Offer(offer.give, offer.want) for offer in self.asks),
-            bids=tuple(Offer(offer.give, offer.want) for offer in self.bids),
-        )
-
-
-_AnyVenue = Annotated[
-    _ConstantProduct | _Weighted | _StableSwap | _OrderBook, Field(discriminator="kind")
-]
 
 
 class _Account(Shape):
@@ -206,7 +117,7 @@ class _File(Shape):
     rules: _Rules | None = None
     assets: list[_Asset]
     prices: list[_Price]
-    venues: list[_AnyVenue]
+    venues: list[VenueShape]
     accounts: list[_Account]
     intents: list[_Intent]
 
@@ -234,7 +145,7 @@ def _prices(entries: list[_Price]) -> dict[str, Price]:
     return prices
 
 
-def _venue(shape: _ConstantProduct | _Weighted | _StableSwap | _OrderBook, path: str) -> AnyVenue:
+def _venue(shape: VenueShape, path: str) -> AnyVenue:
     try:
         return shape.value()
     except InvalidInput as error:

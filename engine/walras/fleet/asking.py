@@ -1,8 +1,8 @@
 """One call of a node: problems out, bids and ends back. Nothing it answers is believed."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
@@ -11,13 +11,15 @@ from google.protobuf.message import DecodeError
 from walras.api.v1 import solver_service_pb2
 from walras.auction.batch import MAX_BID_BYTES
 from walras.core.errors import Reason, SolverFault
-from walras.fleet.sending import request
 
-Solve = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+Solve = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
 """The request is serialized once for all nodes; the answer is a stranger's."""
 
 MAX_ANSWER_BYTES = 16 << 20
 """All bids of one node for one problem: checking them delays the award, and they are logged."""
+
+MAX_OUTGOING = 64
+"""Messages that wait for a node to read them."""
 
 _DETAIL = 200
 _REASONS = {
@@ -54,43 +56,129 @@ class _Tally:
     size: int = 0
 
 
-async def ask(
-    name: str, solve: Solve, parts: Sequence[bytes], end: float, max_bids: int, checkpoint: bytes
-) -> AsyncGenerator[Answer, None]:
-    """What a node answers, as it comes; each part ends once, at the latest with the call.
+class Call:
+    """One call of a node, open in both directions.
+
+    Reading and writing are tasks of their own: a node that does not read, or does not write, keeps
+    nobody waiting beyond a deadline, and giving up on one answer does not end the call.
 
     Args:
         name: the node's, for messages.
         solve: its method.
-        parts: of a serialized request.
-        end: of the time to bid, by `time.monotonic`.
-        max_bids: for a part; more are its fault.
-        checkpoint: the log's newest signed note.
+        seconds: after which the call ends, whatever happens.
     """
-    seconds = max(0.001, end - time.monotonic())
-    call = solve(request(parts, max(1, int(seconds * 1_000)), checkpoint), timeout=seconds)
-    unended = {place: _Tally() for place in range(len(parts))}
-    fault: SolverFault | None = None
-    try:
-        async for data in call:
-            for answer in _read(name, data, unended, max_bids):
-                yield answer
-            if not unended:
-                break
-    except asyncio.CancelledError:
-        # Also raised where the channel was closed under the call, as the process was gone.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        fault = SolverFault(Reason.NODE_CRASHED, f"{name} went away", node=name)
-    except grpc.aio.AioRpcError as error:
-        fault = fault_of(name, error)
-    except SolverFault as error:
-        fault = error
-    finally:
-        call.cancel()
-    for place in unended:
-        yield Answer(place, ended=True, fault=fault)
+
+    def __init__(self, name: str, solve: Solve, seconds: float) -> None:
+        self.name = name
+        self._call = solve(timeout=seconds)
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_OUTGOING)
+        self._incoming: asyncio.Queue[bytes | SolverFault | None] = asyncio.Queue(1)
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+
+    def send(self, data: bytes) -> None:
+        """Send a serialized SolveRequest; a node that does not read them loses the call."""
+        try:
+            self._outgoing.put_nowait(data)
+        except asyncio.QueueFull:
+            self._call.cancel()
+
+    async def next(self, end: float) -> bytes | None:
+        """The next message; None after the last.
+
+        Args:
+            end: of the wait, by `time.monotonic`.
+
+        Raises:
+            SolverFault: NODE_TIMEOUT, or how the call ended.
+        """
+        try:
+            async with asyncio.timeout_at(end):
+                found = await self._incoming.get()
+        except TimeoutError:
+            raise SolverFault(
+                Reason.NODE_TIMEOUT, f"{self.name} did not answer in time", node=self.name
+            ) from None
+        if found is None or isinstance(found, SolverFault):
+            self._incoming.put_nowait(found)  # whoever asks again hears it again
+        if isinstance(found, SolverFault):
+            raise found
+        return found
+
+    async def answers(self, parts: int, end: float, max_bids: int) -> AsyncGenerator[Answer, None]:
+        """What a node answers to a request of so many parts, as it comes; each part ends once, at
+        the latest with the time or the call.
+
+        Args:
+            parts: of the request.
+            end: of the time to bid, by `time.monotonic`.
+            max_bids: for a part; more are its fault.
+        """
+        unended = {place: _Tally() for place in range(parts)}
+        fault: SolverFault | None = None
+        try:
+            while unended and (data := await self.next(end)) is not None:
+                for answer in _read(self.name, data, unended, max_bids):
+                    yield answer
+        except SolverFault as error:
+            fault = error
+        for place in unended:
+            yield Answer(place, ended=True, fault=fault)
+
+    async def openings(self, most: int, end: float) -> AsyncGenerator[bytes, None]:
+        """Envelopes of openings, as they come, until the call ends or `end`.
+
+        Args:
+            most: that there can be; with more the call is left.
+            end: by `time.monotonic`.
+
+        Raises:
+            SolverFault: how it ended, if not well.
+        """
+        total = count = 0
+        while (data := await self.next(end)) is not None:
+            response = _parse(self.name, data)
+            # Answers that crossed the closing on their way came too late, and are passed over.
+            for opening in response.openings:
+                count += 1
+                total += len(opening)
+                if count > most or total > MAX_ANSWER_BYTES:
+                    message = f"{self.name} sends too much"
+                    raise SolverFault(Reason.NODE_MALFORMED, message, node=self.name)
+                yield opening
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Hang up: at once, or when the node has read what was sent, at most `grace` seconds on."""
+        if grace:
+            with suppress(TimeoutError, asyncio.QueueFull, SolverFault):
+                self._outgoing.put_nowait(b"")
+                while await self.next(asyncio.get_running_loop().time() + grace) is not None:
+                    pass
+        self._call.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        end: SolverFault | None = None
+        try:
+            async for data in self._call:
+                await self._incoming.put(data)
+        except grpc.aio.AioRpcError as error:
+            end = fault_of(self.name, error)
+        except asyncio.CancelledError:
+            # Also raised where the channel was closed under the call, as the process was gone.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            end = SolverFault(Reason.NODE_CRASHED, f"{self.name} went away", node=self.name)
+        await self._incoming.put(end)
+
+    async def _write(self) -> None:
+        # Where the call is over, the reader says how.
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            while data := await self._outgoing.get():
+                await self._call.write(data)
+            await self._call.done_writing()
 
 
 def fault_of(name: str, error: grpc.aio.AioRpcError) -> SolverFault:
@@ -105,12 +193,7 @@ def fault_of(name: str, error: grpc.aio.AioRpcError) -> SolverFault:
 
 def _read(name: str, data: bytes, unended: dict[int, _Tally], max_bids: int) -> Iterator[Answer]:
     """The answers of one message; raises SolverFault after those before the first wrong one."""
-    try:
-        response = solver_service_pb2.SolveResponse.FromString(data)
-    except DecodeError as error:
-        raise SolverFault(
-            Reason.NODE_MALFORMED, f"{name} sends what is no message", node=name
-        ) from error
+    response = _parse(name, data)
     if not response.answers:
         raise SolverFault(Reason.NODE_MALFORMED, f"{name} answers nothing", node=name)
     for answer in response.answers:
@@ -132,6 +215,15 @@ def _read(name: str, data: bytes, unended: dict[int, _Tally], max_bids: int) -> 
         if ended:
             del unended[answer.part]
         yield Answer(answer.part, answer.bid, response.in_flight, ended, _end(name, answer))
+
+
+def _parse(name: str, data: bytes) -> solver_service_pb2.SolveResponse:
+    try:
+        return solver_service_pb2.SolveResponse.FromString(data)
+    except DecodeError as error:
+        raise SolverFault(
+            Reason.NODE_MALFORMED, f"{name} sends what is no message", node=name
+        ) from error
 
 
 def _end(name: str, answer: solver_service_pb2.Answer) -> SolverFault | None:

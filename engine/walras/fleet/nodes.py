@@ -7,10 +7,9 @@ does wrong ends as a `SolverFault` that costs its own bids.
 import asyncio
 import json
 import sys
-import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -20,19 +19,23 @@ from walras.api.v1 import record_pb2, solver_service_pb2, solver_service_pb2_grp
 from walras.audit.keys import check_public_key
 from walras.balance.rules import NodeInfo
 from walras.core.errors import InvalidInput, Reason, SolverFault
-from walras.fleet.asking import Answer, Solve, ask, fault_of
+from walras.fleet.asking import Solve, fault_of
+from walras.fleet.conversation import Conversation
 from walras.fleet.sending import Holding, Outgoing
 from walras.protocol.fleet import node_from_wire
-from walras.sdk.node import OPTIONS
+from walras.sdk.held import MAX_MESSAGE_BYTES
 
 log = structlog.get_logger()
 
 DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
+OPTIONS = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Of one message; a longest bid with some others fits.
+    ("grpc.max_receive_message_length", 32 << 20),
+]
 SOLVE_METHOD = "/walras.api.v1.SolverService/Solve"
-
-_GONE = {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Node:
         public_key: its own; empty until it was connected once, unless it is configured.
         address: host:port where it was reached; empty before.
         info: what is known of it; as good as empty before it was connected.
+        held: the problems that it is known to hold.
+        method: that it is asked by; None while it is not connected.
     """
 
     def __init__(self, spec: NodeSpec) -> None:
@@ -77,12 +82,12 @@ class Node:
         self.public_key = spec.public_key
         self.address = spec.address
         self.info = NodeInfo(spec.name, spec.public_key, spec.group, spec.region)
-        self._held = Holding(0)
+        self.held = Holding(0)
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stub: solver_service_pb2_grpc.SolverServiceAsyncStub | None = None
-        self._solve: Solve | None = None
+        self.method: Solve | None = None
 
     @property
     def connected(self) -> bool:
@@ -131,61 +136,24 @@ class Node:
                 Reason.NODE_MALFORMED, f"{self.name}: {error.message}", node=self.name
             ) from error
         self.public_key = key
-        self._held = Holding(answer.held_problems)
+        self.held = Holding(answer.held_problems)
         self._stub = stub
-        self._solve = self._channel.unary_stream(SOLVE_METHOD)
+        self.method = self._channel.stream_stream(SOLVE_METHOD)
 
-    async def solve(
-        self, problems: Sequence[Outgoing], *, seconds: float, max_bids: int, checkpoint: bytes
-    ) -> AsyncGenerator[Answer, None]:
-        """Its bids, as they come, for at most `seconds`; every problem ends once.
+    def ask(
+        self, problems: Sequence[Outgoing], *, end: float, last: float, max_bids: int, **sent: bytes
+    ) -> Conversation:
+        """Ask for bids; to be closed in the end.
 
         Args:
             problems: at most `MAX_PARTS`; each sent as the difference to one that the node holds,
                 if it holds one.
-            seconds: that bids count.
-            max_bids: for a problem; more are its fault.
-            checkpoint: the log's newest signed note.
+            end: of the time to bid, by `time.monotonic`.
+            last: of the conversation, likewise.
+            max_bids: for a problem; more are the node's fault.
+            sent: `checkpoint`, the log's newest signed note, and `task`, a Task in its envelope.
         """
-        end = time.monotonic() + seconds
-        bases = [self._held.base_for(problem) for problem in problems]
-        places = list(range(len(problems)))
-        while places:
-            parts = [problems[place].part(bases[place]) for place in places]
-            forgotten: list[int] = []
-            async with aclosing(self._ask(parts, end, max_bids, checkpoint)) as answers:
-                async for answer in answers:
-                    place, fault = places[answer.part], answer.fault
-                    forgot = fault is not None and fault.reason is Reason.BASE_UNKNOWN
-                    if forgot and bases[place] is not None:
-                        forgotten.append(place)
-                        continue
-                    if answer.ended and fault is None:
-                        self._held.add(problems[place])
-                    yield replace(answer, part=place)
-            if forgotten:
-                # As it may after a restart: once more, whole.
-                self._held.clear()
-                bases = [None] * len(problems)
-            places = forgotten
-
-    async def _ask(
-        self, parts: Sequence[bytes], end: float, max_bids: int, checkpoint: bytes
-    ) -> AsyncGenerator[Answer, None]:
-        if self._solve is None:
-            fault = SolverFault(
-                Reason.NODE_UNREACHABLE, f"{self.name} is not connected", node=self.name
-            )
-            for place in range(len(parts)):
-                yield Answer(place, ended=True, fault=fault)
-            return
-        async with aclosing(
-            ask(self.name, self._solve, parts, end, max_bids, checkpoint)
-        ) as answers:
-            async for answer in answers:
-                if answer.fault is not None and answer.fault.reason in _GONE:
-                    await self.close()
-                yield answer
+        return Conversation(self, problems, end, last, max_bids, sent)
 
     async def load(self, seconds: float) -> tuple[int, int] | None:
         """Calls in flight and expected latency (µs) as the node says; None where it does not."""
@@ -200,7 +168,7 @@ class Node:
 
     async def close(self) -> None:
         """Hang up, and end the process if it was started here."""
-        self._stub = self._solve = None
+        self._stub = self.method = None
         if self._channel is not None:
             await self._channel.close()
             self._channel = None

@@ -31,8 +31,7 @@ from walras.audit.probes import (
 from walras.audit.vrf import VrfKey
 from walras.balance.rules import FleetRules
 from walras.core.errors import InvalidInput, WalrasError
-from walras.protocol.fleet import Observation, encode_observations
-from walras.protocol.records import Challenge, Observations
+from walras.protocol.probes import Challenge, Observation, Observations, encode_observations
 from walras.sdk.signing import sign_record
 
 log = structlog.get_logger()

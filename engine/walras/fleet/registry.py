@@ -10,7 +10,7 @@ import structlog
 from walras.balance.events import Change
 from walras.core.errors import InvalidInput, Reason, SolverFault
 from walras.fleet.nodes import STOP_SECONDS, Node, NodeSpec
-from walras.protocol.fleet import LoadProbe
+from walras.protocol.dispatch import LoadProbe
 
 log = structlog.get_logger()
 
@@ -44,6 +44,11 @@ class Fleet:
     def specs(self) -> list[NodeSpec]:
         """Of every node, connected or not."""
         return [node.spec for node in self._nodes.values()]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Every node, connected or not."""
+        return list(self._nodes.values())
 
     def find(self, key: bytes) -> Node | None:
         """The node of this key, if it was ever connected; as in `ready` if several show it."""

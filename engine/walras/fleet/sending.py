@@ -17,9 +17,11 @@ MAX_HELD_BYTES = 64 << 20
 """Of one node's problems; what several nodes hold is in memory once."""
 
 
-def request(parts: Iterable[bytes], budget_ms: int, checkpoint: bytes) -> bytes:
+def request(
+    parts: Iterable[bytes], budget_ms: int, checkpoint: bytes = b"", task: bytes = b""
+) -> bytes:
     """A serialized SolveRequest that brings these parts, in their order."""
-    head = SolveRequest(budget_ms=budget_ms, checkpoint=checkpoint).SerializeToString()
+    head = SolveRequest(budget_ms=budget_ms, checkpoint=checkpoint, task=task).SerializeToString()
     return b"".join((head, *parts))
 
 

@@ -7,9 +7,10 @@ it runs in threads. `walras.ledger.state.State` does what needs state.
 from dataclasses import dataclass
 
 from walras.audit import envelope
+from walras.audit.quotes import check_quotes
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.codec import Signed, decode
-from walras.protocol.records import Kind, signer_of
+from walras.protocol.records import Kind, MarketUpdate, signer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class OpenedRecord:
 
 
 def open_record(data: bytes, kind: Kind) -> OpenedRecord:
-    """Verify the signature, then parse, then require that the record names its signer.
+    """Verify the signature, then parse, then require that the record names its signer, and that
+    makers signed the quotes in it.
 
     Args:
         data: hostile bytes, a DSSE envelope of a user's or an operator's record.
@@ -52,6 +54,8 @@ def open_record(data: bytes, kind: Kind) -> OpenedRecord:
             "the record names another key than the one that signed it",
             signer=signed.signer.hex(),
         )
+    if isinstance(record, MarketUpdate):
+        check_quotes(record)
     return OpenedRecord(envelope.record_id(signed.payload_type, signed.body), record, data)
 
 

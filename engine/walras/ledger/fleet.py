@@ -7,15 +7,25 @@ code and compares.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from walras.balance.events import CallEnded, CanaryChecked, Change, Event, Promised, Rule
+from walras.balance.events import (
+    Asked,
+    Brought,
+    CallEnded,
+    CanaryChecked,
+    Change,
+    Event,
+    Promised,
+    Rule,
+)
 from walras.balance.rules import FleetRules, NodeInfo
 from walras.balance.standing import Standing
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.fleet import Call
-from walras.protocol.records import FleetChanged, FleetUpdate
+from walras.protocol.dispatch import Call
+from walras.protocol.fleet import FleetChanged, FleetUpdate
 
 CLAIMED = frozenset(
     {
@@ -209,8 +219,17 @@ def from_json(text: str) -> Fleet:
     )
 
 
+def brought(call: Call, bidders: Mapping[int, Collection[bytes]]) -> Brought:
+    """What came of a call; `bidders` says who has a valid bid for which part."""
+    found = bidders.get(call.part, ())
+    if call.solver in found:
+        return Brought.BID
+    return Brought.MISSED if found else Brought.NOTHING
+
+
 def batch_events(
-    calls: Iterable[Call],
+    calls: Collection[Call],
+    bidders: Mapping[int, Collection[bytes]],
     promises: Mapping[bytes, bool],
     canaries: Mapping[bytes, bool],
     at_ms: int,
@@ -219,12 +238,18 @@ def batch_events(
 
     Args:
         calls: in the order in which they ended.
+        bidders: place of a part → who has a valid bid for it.
         promises: solver → whether it kept its word, of those who gave it.
         canaries: solver → whether it found the canaries that it was asked about.
         at_ms: when the bidding ended.
     """
-    events: list[Event] = [
-        CallEnded(c.solver, at_ms, c.outcome, c.latency_us, c.ahead, c.reported) for c in calls
+    came = Counter(call.solver for call in calls)
+    events: list[Event] = [Asked(key, at_ms, came[key]) for key in sorted(came)]
+    events += [
+        CallEnded(
+            c.solver, at_ms, c.outcome, c.latency_us, c.ahead, c.reported, brought(c, bidders)
+        )
+        for c in calls
     ]
     events += [Promised(key, at_ms, promises[key]) for key in sorted(promises)]
     events += [CanaryChecked(key, at_ms, canaries[key]) for key in sorted(canaries)]

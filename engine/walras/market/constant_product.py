@@ -17,6 +17,9 @@ from walras.market.venue import Swap
 PIPS = 1_000_000
 """A fee pip is one part in this many."""
 
+RESERVE_LIMIT = 1 << 112
+"""A pair keeps every reserve below this."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConstantProduct:
@@ -32,7 +35,7 @@ class ConstantProduct:
         id: see `Venue`.
         cost: see `Venue`.
         assets: the two assets.
-        reserves: atoms of each, ≥ 0; with an empty side it can pay nothing.
+        reserves: atoms of each, ≥ 0 and below 2^112; with an empty side it can pay nothing.
         fee_pips: of the input, in 10^-6; 0 to 999,999.
 
     Raises:
@@ -47,16 +50,17 @@ class ConstantProduct:
 
     def __post_init__(self) -> None:
         check_head(self)
-        check_per_asset(self, "reserves", self.reserves)
+        check_per_asset(self, "reserves", self.reserves, 0, RESERVE_LIMIT)
         check_range(self, "fee_pips", [self.fee_pips], 0, PIPS)
 
     def swap(self, asset_in: str, amount_in: int, asset_out: str) -> Swap[Self]:
-        """See `Venue.swap`. SWAP_LIQUIDITY: a side is empty, or would reach 2^255 atoms."""
+        """See `Venue.swap`. SWAP_LIQUIDITY: a side is empty, or would reach 2^112 atoms."""
         i, j = places(self, asset_in, amount_in, asset_out)
         reserve_in, reserve_out = self.reserves[i], self.reserves[j]
         if not reserve_in or not reserve_out:
             raise too_large(self, amount_in)
         net_in = amount_in * (PIPS - self.fee_pips)
         amount_out = net_in * reserve_out // (reserve_in * PIPS + net_in)
-        reserves = exchanged(self, self.reserves, (i, amount_in), (j, amount_out))
-        return Swap(amount_out, moved(self, "reserves", reserves))
+        given, paid = (i, amount_in), (j, amount_out)
+        reserves = exchanged(self, self.reserves, given, paid, RESERVE_LIMIT)
+        return Swap(amount_out, moved(self, reserves=reserves))

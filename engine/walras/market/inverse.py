@@ -5,10 +5,15 @@ from collections.abc import Callable
 
 from walras.core.amounts import AMOUNT_LIMIT, ceil_div
 from walras.core.errors import Reason, SwapError
+from walras.market import stable_pool
+from walras.market.bridge import Bridge
+from walras.market.concentrated import Concentrated, ranges
 from walras.market.constant_product import PIPS, ConstantProduct
 from walras.market.fixed_point import ONE
 from walras.market.order_book import Offer, OrderBook
-from walras.market.stable_swap import FEE_DENOMINATOR, PRECISION, StableSwap, balance_for, invariant
+from walras.market.rfq import Rfq
+from walras.market.stable_pool import StablePool
+from walras.market.stable_swap import FEE_DENOMINATOR, PRECISION, StableSwap, balance_for
 from walras.market.state import places
 from walras.market.venue import Venue
 from walras.market.weighted import Weighted
@@ -78,6 +83,15 @@ def _estimate(venue: Venue, i: int, j: int, amount_out: int) -> int:
             return _stable_swap(venue, i, j, amount_out)
         case OrderBook(asks=asks, bids=bids):
             return _order_book((asks, bids)[j], amount_out)
+        case Concentrated():
+            return _concentrated(venue, j, amount_out)
+        case StablePool():
+            return _stable_pool(venue, i, j, amount_out)
+        case Bridge(scaling=scaling, flat_fee=flat):
+            net = ceil_div(amount_out * scaling[j], scaling[i]) + flat[i]
+            return ceil_div(net * PIPS, PIPS - venue.fee_pips)
+        case Rfq():
+            return ceil_div(amount_out * venue.amount_in, venue.amount_out)
         case _:
             return amount_out
 
@@ -88,13 +102,46 @@ def _stable_swap(pool: StableSwap, i: int, j: int, amount_out: int) -> int:
     y = scaled[j] - ceil_div(net * FEE_DENOMINATOR, FEE_DENOMINATOR - pool.fee) - 1
     if y < 1 or 0 in scaled:
         return amount_out
-    d = invariant(scaled, pool.amplification)
     others = [y if k == j else x for k, x in enumerate(scaled) if k != i]
     try:
-        x = balance_for(others, d, pool.amplification)
-    except SwapError:
+        x = balance_for(others, pool.invariant(), pool.amplification)
+    except (SwapError, OverflowError):
         return amount_out
     return ceil_div((x - scaled[i]) * PRECISION, pool.rates[i])
+
+
+def _stable_pool(pool: StablePool, i: int, j: int, amount_out: int) -> int:
+    scaled = pool.scaled()
+    left = scaled[j] - ceil_div(amount_out * pool.rates[j], PRECISION) - 1
+    if left < 1 or 0 in scaled:
+        return amount_out
+    held, scaled[j] = scaled[i], left
+    try:
+        x = stable_pool.balance_for(scaled, i, pool.invariant(), pool.amplification)
+    except (SwapError, OverflowError):
+        return amount_out
+    net = ceil_div((x - held) * PRECISION, pool.rates[i])
+    return ceil_div(net * ONE, ONE - pool.fee)
+
+
+def _concentrated(pool: Concentrated, j: int, amount_out: int) -> int:
+    net, left = 0, amount_out
+    for start, end, liquidity in ranges(pool, falls=j == 1):
+        high, low = max(start, end), min(start, end)
+        if j == 1:
+            part = min(ceil_div(left << 96, liquidity), high - low)
+            left -= liquidity * part >> 96
+            low = high - part
+            net += ceil_div((liquidity << 96) * part, high * low)
+        else:
+            stretch = liquidity << 96
+            most = stretch // low
+            high = min(high, stretch // (most - left)) if left < most else high
+            left -= stretch * (high - low) // high // low
+            net += ceil_div(liquidity * (high - low), 1 << 96)
+        if left <= 0:
+            break
+    return ceil_div(net * PIPS, PIPS - pool.fee_pips)
 
 
 def _order_book(offers: tuple[Offer, ...], amount_out: int) -> int:

@@ -101,7 +101,7 @@ class OrderBook:
                 left = _reduced(left, rest)
         if not amount_out:
             raise too_small(self, amount_in)
-        return Swap(amount_out, moved(self, side, left))
+        return Swap(amount_out, moved(self, **{side: left}))
 
 
 def _reduced(offers: tuple[Offer, ...], rest: int) -> tuple[Offer, ...]:

@@ -4,10 +4,22 @@ from dataclasses import dataclass
 from math import prod
 
 from walras.core.errors import SwapError
+from walras.market.concentrated import ranges
 from walras.market.constant_product import PIPS
 from walras.market.fixed_point import ONE
-from walras.market.kinds import AnyVenue, ConstantProduct, OrderBook, StableSwap, Weighted
-from walras.market.stable_swap import A_PRECISION, FEE_DENOMINATOR, invariant
+from walras.market.kinds import (
+    AnyVenue,
+    Bridge,
+    Concentrated,
+    ConstantProduct,
+    OrderBook,
+    Rfq,
+    StablePool,
+    StableSwap,
+    Weighted,
+)
+from walras.market.stable_pool import AMP_PRECISION
+from walras.market.stable_swap import A_PRECISION, FEE_DENOMINATOR
 
 _SIGNIFICANT_BITS = 64
 
@@ -44,12 +56,26 @@ def quote_of(venue: AnyVenue) -> Quote:
             worths = list(zip(weights, balances, strict=True))
             return _pool_quote(venue.assets, worths, balances, ONE - fee, ONE)
         case StableSwap(balances=balances, fee=fee):
-            worths = _stable_swap_worths(venue)
+            worths = _stable_worths(venue, A_PRECISION)
             return _pool_quote(
                 venue.assets, worths, balances, FEE_DENOMINATOR - fee, FEE_DENOMINATOR
             )
+        case StablePool(balances=balances, fee=fee):
+            worths = _stable_worths(venue, AMP_PRECISION)
+            return _pool_quote(venue.assets, worths, balances, ONE - fee, ONE)
         case OrderBook():
             return _book_quote(venue)
+        case Concentrated():
+            return _concentrated_quote(venue)
+        case Bridge():
+            return _bridge_quote(venue)
+        case Rfq(amount_in=want, amount_out=give):
+            depth = venue.left * give // want
+            return (
+                _quote(venue.assets, [give, 0], [0, want], (0, depth))
+                if depth
+                else Quote(venue.assets)
+            )
 
 
 def _pool_quote(
@@ -69,13 +95,13 @@ def _pool_quote(
     return _quote(assets, [kept * x for x in scaled], [whole * x for x in scaled], balances)
 
 
-def _stable_swap_worths(pool: StableSwap) -> list[tuple[int, int]]:
+def _stable_worths(pool: StableSwap | StablePool, a_precision: int) -> list[tuple[int, int]]:
     # dy/dx = (A·n^n + P/x_i) / (A·n^n + P/x_j), with P = D^(n+1)/(n^n ∏x), from the invariant.
     scaled = pool.scaled()
     if 0 in scaled:
         return []
     try:
-        p = d = invariant(scaled, pool.amplification)
+        p = d = pool.invariant()
     except SwapError:
         return []
     n = len(scaled)
@@ -83,7 +109,7 @@ def _stable_swap_worths(pool: StableSwap) -> list[tuple[int, int]]:
         p = p * d // (x * n)
     ann = pool.amplification * n
     return [
-        ((ann * x + A_PRECISION * p) * rate, x) for x, rate in zip(scaled, pool.rates, strict=True)
+        ((ann * x + a_precision * p) * rate, x) for x, rate in zip(scaled, pool.rates, strict=True)
     ]
 
 
@@ -102,9 +128,42 @@ def _book_quote(book: OrderBook) -> Quote:
     )
 
 
+def _concentrated_quote(pool: Concentrated) -> Quote:
+    # In atoms of token1, times 2^192. Where nothing is in range the price jumps to where something
+    # is, so that buyers and sellers of token0 may meet different prices.
+    kept, one = PIPS - pool.fee_pips, 1 << 192
+    below, above = list(ranges(pool, falls=True)), list(ranges(pool, falls=False))
+    bids, asks = [0, 0], [0, 0]
+    if below:
+        bids[0], asks[1] = kept * below[0][0] ** 2, PIPS * one
+    if above:
+        bids[1], asks[0] = kept * one, PIPS * above[0][0] ** 2
+    depth = (
+        sum((liquidity << 96) * (end - start) // end // start for start, end, liquidity in above),
+        sum(liquidity * (start - end) >> 96 for start, end, liquidity in below),
+    )
+    return _quote(pool.assets, bids, asks, depth)
+
+
+def _bridge_quote(bridge: Bridge) -> Quote:
+    # For an amount against which the flat fee counts for nothing.
+    first, second = bridge.scaling
+    pays_first, pays_second = (1 if atoms else 0 for atoms in bridge.capacity)
+    kept = PIPS - bridge.fee_pips
+    return _quote(
+        bridge.assets,
+        bids=[kept * first * pays_second, kept * second * pays_first],
+        asks=[PIPS * first * pays_first, PIPS * second * pays_second],
+        depth=bridge.capacity,
+    )
+
+
 def _quote(
     assets: tuple[str, ...], bids: list[int], asks: list[int], depth: tuple[int, ...]
 ) -> Quote:
     """Bits that no number needs for its 64 are dropped from all."""
-    spare = max(min(x.bit_length() for x in (*bids, *asks) if x) - _SIGNIFICANT_BITS, 0)
+    lengths = [x.bit_length() for x in (*bids, *asks) if x]
+    if not lengths:
+        return Quote(assets)
+    spare = max(min(lengths) - _SIGNIFICANT_BITS, 0)
     return Quote(assets, tuple(x >> spare for x in bids), tuple(x >> spare for x in asks), depth)

@@ -1,9 +1,9 @@
 """What every venue is: a value that can be swapped against.
 
-One interface carries pools, books, and what comes later (concentrated liquidity, bridges, options):
-a swap takes an exact input and gives the exact output together with the venue as it is afterwards.
-A venue never changes; the state after a swap is another value, so that a plan of executions is a
-fold and a rejected plan leaves nothing to undo.
+One interface carries pools, books, bridges and quotes: a swap takes an exact input and gives the
+exact output together with the venue as it is afterwards. A venue never changes; the state after a
+swap is another value, so that a plan of executions is a fold and a rejected plan leaves nothing to
+undo.
 """
 
 from dataclasses import dataclass

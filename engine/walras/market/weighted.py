@@ -17,6 +17,9 @@ from walras.market.state import (
 from walras.market.venue import Swap
 
 MAX_ASSETS = 8
+VAULT_LIMIT = 1 << 112
+"""Balancer's Vault keeps every balance below this."""
+
 MIN_WEIGHT = ONE // 100
 """The bounds of the power function hold for ratios of weights up to 99."""
 
@@ -28,8 +31,8 @@ MAX_IN_RATIO = 3 * ONE // 10
 class Weighted:
     """A Balancer v2 weighted pool.
 
-    The fee stays in the pool. Where Balancer's 256-bit arithmetic would overflow, at balances of
-    some 10^59 (in 18 decimals), this one goes on exactly. The power is rounded up by its greatest
+    The fee stays in the pool. Balances are below 2^112, as the Vault keeps them, and so nothing
+    comes near an overflow of 256 bits. The power is rounded up by its greatest
     error: a swap pays up to 2·10^-14 of the balance paid from less than the formula, never more.
 
     Source: Balancer v2 BaseMinimalSwapInfoPool.onSwap (given in), WeightedMath._calcOutGivenIn.
@@ -38,7 +41,7 @@ class Weighted:
         id: see `Venue`.
         cost: see `Venue`.
         assets: two to eight.
-        balances: atoms of each, ≥ 0; with an empty balance it can pay nothing.
+        balances: atoms of each, ≥ 0 and below 2^112; with an empty balance it can pay nothing.
         weights: 18-decimal fixed point, each at least 0.01, together exactly 1.
         scaling: what brings one atom to 18 decimals: 10^12 for USDC, 1 for WETH; 1 to 10^18.
         fee: of the input, 18-decimal fixed point; 0 to 10^18 - 1.
@@ -57,7 +60,7 @@ class Weighted:
 
     def __post_init__(self) -> None:
         check_head(self, MAX_ASSETS)
-        check_per_asset(self, "balances", self.balances)
+        check_per_asset(self, "balances", self.balances, 0, VAULT_LIMIT)
         check_per_asset(self, "weights", self.weights, MIN_WEIGHT, ONE)
         check_per_asset(self, "scaling", self.scaling, 1, ONE + 1)
         check_range(self, "fee", [self.fee], 0, ONE)
@@ -68,7 +71,7 @@ class Weighted:
         """See `Venue.swap`.
 
         SWAP_LIQUIDITY: the input after the fee is more than 30 % of its balance, or a balance is
-        empty or would reach 2^255 atoms.
+        empty or would reach 2^112 atoms.
         """
         i, j = places(self, asset_in, amount_in, asset_out)
         balance_in = self.balances[i] * self.scaling[i]
@@ -78,8 +81,8 @@ class Weighted:
             raise too_large(self, amount_in)
         scaled_out = out_given_in(balance_in, self.weights[i], balance_out, self.weights[j], net_in)
         amount_out = scaled_out // self.scaling[j]
-        balances = exchanged(self, self.balances, (i, amount_in), (j, amount_out))
-        return Swap(amount_out, moved(self, "balances", balances))
+        balances = exchanged(self, self.balances, (i, amount_in), (j, amount_out), VAULT_LIMIT)
+        return Swap(amount_out, moved(self, balances=balances))
 
 
 def out_given_in(

@@ -3,8 +3,7 @@
 `encode` and `decode` are the only door: everything the log holds goes through them.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from google.protobuf.message import Message
 
@@ -14,33 +13,37 @@ from walras.core.assets import check_asset_id
 from walras.core.bids import Bid, Bundle
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent
-from walras.protocol import fleet
+from walras.protocol import batch, fleet, probes, sealed_bids
+from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.probes import Challenge, Echo, Observations
 from walras.protocol.records import (
     Awarded,
     BidReceived,
     BidRejectedRecord,
     Cancel,
-    Challenge,
     Closed,
     Credit,
     Deposit,
-    Echo,
-    FleetChanged,
-    FleetUpdate,
     Genesis,
     Kind,
     MarketUpdate,
-    Observations,
     Observed,
     Opened,
     Record,
     RulesSet,
     Sealed,
     Settled,
-    SolverKey,
     VenuesWatched,
     Voided,
     Withdrawal,
+)
+from walras.protocol.sealed_bids import (
+    BidReceipt,
+    BidUnopened,
+    Commitment,
+    Committed,
+    Opening,
+    Task,
 )
 from walras.protocol.trade import (
     decode_bid,
@@ -53,15 +56,16 @@ from walras.protocol.trade import (
 from walras.protocol.values import (
     asset_from_wire,
     asset_to_wire,
+    check_digest,
+    check_distinct,
     check_domain,
     check_owner,
     price_to_wire,
     prices_from_wire,
     rules_from_wire,
     rules_to_wire,
-    venue_to_wire,
-    venues_from_wire,
 )
+from walras.protocol.venues import venue_to_wire, venues_from_wire
 from walras.protocol.wire import parse
 
 MAX_CREDITS = 256
@@ -136,80 +140,54 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
         case RulesSet():
             return Kind.RULES, record_pb2.RulesSet(rules=rules_to_wire(record.rules))
         case Opened():
-            return Kind.OPENED, record_pb2.Opened(
-                auction_id=record.auction_id,
-                rules_digest=record.rules_digest,
-                opened_ms=record.opened_ms,
-                seal_after_ms=record.seal_after_ms,
-            )
+            return Kind.OPENED, batch.opened_to_wire(record)
         case Sealed():
-            return Kind.SEALED, record_pb2.Sealed(
-                auction_id=record.auction_id,
-                problem_digest=record.problem_digest,
-                sealed_ms=record.sealed_ms,
-                deadline_ms=record.deadline_ms,
-                solvers=[
-                    record_pb2.SolverKey(name=s.name, public_key=s.public_key)
-                    for s in record.solvers
-                ],
-                dispatch_digest=record.dispatch_digest,
-                canaries_digest=record.canaries_digest,
-            )
+            return Kind.SEALED, batch.sealed_to_wire(record)
         case BidReceived():
-            return Kind.BID_RECEIVED, record_pb2.BidReceived(
-                auction_id=record.auction_id,
-                bid_digest=record.bid_digest,
-                solver=record.solver,
-                received_ms=record.received_ms,
-            )
+            return Kind.BID_RECEIVED, batch.received_to_wire(record)
         case BidRejectedRecord():
-            return Kind.BID_REJECTED, record_pb2.BidRejected(
-                auction_id=record.auction_id,
-                bid_digest=record.bid_digest,
-                reason=record.reason,
-                details=[record_pb2.Detail(name=n, value=v) for n, v in record.details],
-            )
+            return Kind.BID_REJECTED, batch.rejected_to_wire(record)
         case Closed():
-            return Kind.CLOSED, record_pb2.Closed(
-                auction_id=record.auction_id,
-                problem_digest=record.problem_digest,
-                bids=record.bids,
-                bids_digest=record.bids_digest,
-            )
+            return Kind.CLOSED, batch.closed_to_wire(record)
         case Awarded():
-            return Kind.AWARDED, record_pb2.Awarded(
-                auction_id=record.auction_id, bundle_digest=record.bundle_digest
-            )
+            return Kind.AWARDED, batch.awarded_to_wire(record)
         case Settled():
-            return Kind.SETTLED, record_pb2.Settled(
-                auction_id=record.auction_id,
-                bundle_digest=record.bundle_digest,
-                balances_digest=record.balances_digest,
-                venues_digest=record.venues_digest,
-            )
+            return Kind.SETTLED, batch.settled_to_wire(record)
         case Voided():
-            return Kind.VOIDED, record_pb2.Voided(
-                auction_id=record.auction_id, reason=record.reason
-            )
+            return Kind.VOIDED, batch.voided_to_wire(record)
+        case Task():
+            return Kind.TASK, sealed_bids.task_to_wire(record)
+        case Commitment():
+            return Kind.COMMITMENT, sealed_bids.commitment_to_wire(record)
+        case BidReceipt():
+            return Kind.BID_RECEIPT, sealed_bids.receipt_to_wire(record)
+        case Committed():
+            return Kind.COMMITTED, sealed_bids.committed_to_wire(record)
+        case Opening():
+            return Kind.OPENING, sealed_bids.opening_to_wire(record)
+        case BidUnopened():
+            return Kind.BID_UNOPENED, sealed_bids.unopened_to_wire(record)
         case Observed():
-            return Kind.OBSERVED, fleet.observed_to_wire(record)
+            return Kind.OBSERVED, batch.observed_to_wire(record)
         case FleetChanged():
             return Kind.FLEET, fleet.changed_to_wire(record)
         case FleetUpdate():
             return Kind.FLEET_UPDATE, fleet.update_to_wire(record)
         case VenuesWatched():
-            return Kind.VENUES_WATCHED, fleet.watched_to_wire(record)
+            return Kind.VENUES_WATCHED, batch.watched_to_wire(record)
         case Challenge():
-            return Kind.CHALLENGE, fleet.challenge_to_wire(record)
+            return Kind.CHALLENGE, probes.challenge_to_wire(record)
         case Echo():
-            return Kind.ECHO, fleet.echo_to_wire(record)
+            return Kind.ECHO, probes.echo_to_wire(record)
         case Observations():
-            return Kind.OBSERVATIONS, fleet.observations_to_wire(record)
+            return Kind.OBSERVATIONS, probes.observations_to_wire(record)
 
 
 def _cancel(body: bytes) -> Cancel:
     m = parse(record_pb2.Cancel, body)
-    return Cancel(check_domain(m.domain), check_owner(m.owner), _digest(m.intent_id, "intent_id"))
+    return Cancel(
+        check_domain(m.domain), check_owner(m.owner), check_digest(m.intent_id, "intent_id")
+    )
 
 
 def _withdrawal(body: bytes) -> Withdrawal:
@@ -242,8 +220,8 @@ def _deposit(body: bytes) -> Deposit:
 def _market(body: bytes) -> MarketUpdate:
     m = parse(record_pb2.MarketUpdate, body)
     assets = tuple(map(asset_from_wire, m.assets))
-    _distinct((asset.id for asset in assets), "assets")
-    _distinct(m.removed_venues, "removed_venues")
+    check_distinct((asset.id for asset in assets), "assets")
+    check_distinct(m.removed_venues, "removed_venues")
     return MarketUpdate(
         check_domain(m.domain),
         check_owner(m.operator),
@@ -272,75 +250,6 @@ def _rules(body: bytes) -> RulesSet:
     return RulesSet(rules_from_wire(m.rules))
 
 
-def _opened(body: bytes) -> Opened:
-    m = parse(record_pb2.Opened, body)
-    return Opened(
-        m.auction_id, _digest(m.rules_digest, "rules_digest"), m.opened_ms, m.seal_after_ms
-    )
-
-
-def _sealed(body: bytes) -> Sealed:
-    m = parse(record_pb2.Sealed, body)
-    solvers = tuple(SolverKey(s.name, check_owner(s.public_key)) for s in m.solvers)
-    _distinct((solver.public_key for solver in solvers), "solvers")
-    return Sealed(
-        m.auction_id,
-        _digest(m.problem_digest, "problem_digest"),
-        m.sealed_ms,
-        m.deadline_ms,
-        solvers,
-        _digest(m.dispatch_digest, "dispatch_digest") if m.dispatch_digest else b"",
-        _digest(m.canaries_digest, "canaries_digest"),
-    )
-
-
-def _bid_received(body: bytes) -> BidReceived:
-    m = parse(record_pb2.BidReceived, body)
-    return BidReceived(
-        m.auction_id, _digest(m.bid_digest, "bid_digest"), check_owner(m.solver), m.received_ms
-    )
-
-
-def _bid_rejected(body: bytes) -> BidRejectedRecord:
-    m = parse(record_pb2.BidRejected, body)
-    return BidRejectedRecord(
-        m.auction_id,
-        _digest(m.bid_digest, "bid_digest"),
-        m.reason,
-        tuple((d.name, d.value) for d in m.details),
-    )
-
-
-def _closed(body: bytes) -> Closed:
-    m = parse(record_pb2.Closed, body)
-    return Closed(
-        m.auction_id,
-        _digest(m.problem_digest, "problem_digest"),
-        m.bids,
-        _digest(m.bids_digest, "bids_digest"),
-    )
-
-
-def _awarded(body: bytes) -> Awarded:
-    m = parse(record_pb2.Awarded, body)
-    return Awarded(m.auction_id, _digest(m.bundle_digest, "bundle_digest"))
-
-
-def _settled(body: bytes) -> Settled:
-    m = parse(record_pb2.Settled, body)
-    return Settled(
-        m.auction_id,
-        _digest(m.bundle_digest, "bundle_digest"),
-        _digest(m.balances_digest, "balances_digest"),
-        _digest(m.venues_digest, "venues_digest"),
-    )
-
-
-def _voided(body: bytes) -> Voided:
-    m = parse(record_pb2.Voided, body)
-    return Voided(m.auction_id, m.reason)
-
-
 _DECODERS: dict[Kind, Callable[[bytes], Signed]] = {
     Kind.INTENT: decode_intent,
     Kind.CANCEL: _cancel,
@@ -351,31 +260,25 @@ _DECODERS: dict[Kind, Callable[[bytes], Signed]] = {
     Kind.BUNDLE: decode_bundle,
     Kind.GENESIS: _genesis,
     Kind.RULES: _rules,
-    Kind.OPENED: _opened,
-    Kind.SEALED: _sealed,
-    Kind.BID_RECEIVED: _bid_received,
-    Kind.BID_REJECTED: _bid_rejected,
-    Kind.CLOSED: _closed,
-    Kind.AWARDED: _awarded,
-    Kind.SETTLED: _settled,
-    Kind.VOIDED: _voided,
-    Kind.OBSERVED: fleet.decode_observed,
+    Kind.OPENED: batch.decode_opened,
+    Kind.SEALED: batch.decode_sealed,
+    Kind.BID_RECEIVED: batch.decode_received,
+    Kind.BID_REJECTED: batch.decode_rejected,
+    Kind.CLOSED: batch.decode_closed,
+    Kind.AWARDED: batch.decode_awarded,
+    Kind.SETTLED: batch.decode_settled,
+    Kind.VOIDED: batch.decode_voided,
+    Kind.OBSERVED: batch.decode_observed,
     Kind.FLEET: fleet.decode_changed,
     Kind.FLEET_UPDATE: fleet.decode_update,
-    Kind.VENUES_WATCHED: fleet.decode_watched,
-    Kind.CHALLENGE: fleet.decode_challenge,
-    Kind.ECHO: fleet.decode_echo,
-    Kind.OBSERVATIONS: fleet.decode_observations,
+    Kind.VENUES_WATCHED: batch.decode_watched,
+    Kind.CHALLENGE: probes.decode_challenge,
+    Kind.ECHO: probes.decode_echo,
+    Kind.OBSERVATIONS: probes.decode_observations,
+    Kind.TASK: sealed_bids.decode_task,
+    Kind.COMMITMENT: sealed_bids.decode_commitment,
+    Kind.BID_RECEIPT: sealed_bids.decode_receipt,
+    Kind.COMMITTED: sealed_bids.decode_committed,
+    Kind.OPENING: sealed_bids.decode_opening,
+    Kind.BID_UNOPENED: sealed_bids.decode_unopened,
 }
-
-
-def _digest(value: bytes, name: str) -> bytes:
-    if len(value) != 32:
-        raise InvalidInput(Reason.FIELD_INVALID, f"{name} must have 32 bytes", field=name)
-    return value
-
-
-def _distinct(values: Iterable[Any], name: str) -> None:
-    seen = list(values)
-    if len(set(seen)) != len(seen):
-        raise InvalidInput(Reason.FIELD_INVALID, f"{name} holds something twice", field=name)

@@ -29,6 +29,7 @@ class Rules:
         max_venue_age_ms: a venue that no update or settlement changed for longer is stale.
         max_venue_move_bps: a venue whose price moves by more between batches, smoothed, in
             1/10,000, is volatile. Of these four, 0 switches a rule off.
+        sealed_bids: solvers commit to their bids before any is opened.
     """
 
     collar_bps: int = 1_000
@@ -40,6 +41,7 @@ class Rules:
     max_price_ratio: int = 10
     max_venue_age_ms: int = 0
     max_venue_move_bps: int = 0
+    sealed_bids: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from walras.balance.events import Change
-from walras.balance.rules import FleetRules, NodeInfo
 from walras.core.assets import Asset
 from walras.core.intents import Intent
 from walras.market.kinds import AnyVenue
+from walras.protocol.fleet import FleetRecord, FleetUpdate
+from walras.protocol.probes import Challenge, Echo, Observations, ProbeRecord
 from walras.protocol.problem import Price, Rules
+from walras.protocol.sealed_bids import BidRecord, Commitment, Opening
 
 
 class Kind(StrEnum):
@@ -33,6 +34,8 @@ class Kind(StrEnum):
     SEALED = "sealed"
     BID_RECEIVED = "bid-received"
     BID_REJECTED = "bid-rejected"
+    COMMITTED = "committed"
+    BID_UNOPENED = "bid-unopened"
     CLOSED = "closed"
     AWARDED = "awarded"
     SETTLED = "settled"
@@ -44,6 +47,10 @@ class Kind(StrEnum):
     CHALLENGE = "challenge"
     ECHO = "echo"
     OBSERVATIONS = "observations"
+    TASK = "task"
+    COMMITMENT = "commitment"
+    BID_RECEIPT = "bid-receipt"
+    OPENING = "opening"
 
     @property
     def payload_type(self) -> str:
@@ -169,6 +176,7 @@ class Sealed:
         dispatch_digest: SHA-256 of the dispatch, the name of its blob; empty where nobody was
             asked.
         canaries_digest: SHA-256(salt ‖ ids of the canary intents, ascending).
+        bid_key: X25519, that bids are opened to; empty where they come in the open.
     """
 
     auction_id: int
@@ -178,16 +186,22 @@ class Sealed:
     solvers: tuple[SolverKey, ...]
     dispatch_digest: bytes = b""
     canaries_digest: bytes = bytes(32)
+    bid_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class BidReceived:
-    """A bid came in; `bid_digest` is the SHA-256 of its envelope, the name of its blob."""
+    """A bid came in; `bid_digest` is the SHA-256 of its envelope, the name of its blob.
+
+    Where bids are sealed, `received_ms` is the commitment's, and SHA-256(envelope ‖ `salt`) is what
+    it committed to.
+    """
 
     auction_id: int
     bid_digest: bytes
     solver: bytes
     received_ms: int
+    salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,27 +216,30 @@ class BidRejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """No more bids. The envelope's SHA-256 is the tie seed: it exists only once every bid is in.
+    """No more bids.
 
     Attributes:
         bids: how many were received.
         bids_digest: SHA-256 over the received bids' digests, sorted and concatenated.
+        bid_secret: of the batch's bid key, for anybody to open what came; empty where it had none.
     """
 
     auction_id: int
     problem_digest: bytes
     bids: int
     bids_digest: bytes
+    bid_secret: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Awarded:
     """The award is made; `bundle_digest` is the SHA-256 of the bundle's envelope, the name of its
-    blob.
+    blob, and the output of `tie_proof` the tie seed.
     """
 
     auction_id: int
     bundle_digest: bytes
+    tie_proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,39 +284,6 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetChanged:
-    """The fleet's next version.
-
-    Attributes:
-        version: counts up from 1.
-        at_ms: as of when.
-        rules: where they change.
-        joined: new nodes and new descriptions of known ones, by ascending key.
-        left: keys.
-        changes: every change with the rule behind it: first what is configured here, then what
-            follows from the log.
-    """
-
-    version: int
-    at_ms: int
-    rules: FleetRules | None = None
-    joined: tuple[NodeInfo, ...] = ()
-    left: tuple[bytes, ...] = ()
-    changes: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FleetUpdate:
-    """An operator takes nodes (public keys) out of service, or back."""
-
-    domain: str
-    operator: bytes
-    nonce: int
-    drained: tuple[bytes, ...] = ()
-    resumed: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class QuarantinedVenue:
     """A venue that is left out of problems, the rule that it breaks, and the numbers."""
 
@@ -315,54 +299,6 @@ class VenuesWatched:
     at_ms: int
     quarantined: tuple[QuarantinedVenue, ...] = ()
     released: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """A prober asks a node for a sign of life; sent, never logged by itself.
-
-    Attributes:
-        epoch: floor(time / probe interval).
-        nonce: 32 random bytes.
-        checkpoint_size, checkpoint_root: the newest that the prober holds.
-        vrf_proof: of the prober's key; fixes when in the epoch.
-        sent_ms: by the prober's clock.
-    """
-
-    domain: str
-    epoch: int
-    prober: bytes
-    node: bytes
-    nonce: bytes
-    checkpoint_size: int
-    checkpoint_root: bytes
-    vrf_proof: bytes
-    sent_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """A node's answer to the challenge whose envelope has this SHA-256, with its own load."""
-
-    domain: str
-    node: bytes
-    challenge_digest: bytes
-    checkpoint_size: int
-    checkpoint_root: bytes
-    in_flight: int
-    slots: int
-
-
-@dataclass(frozen=True, slots=True)
-class Observations:
-    """What a prober saw in one epoch; `list_digest` is the SHA-256 of the list, the name of its
-    blob.
-    """
-
-    domain: str
-    prober: bytes
-    epoch: int
-    list_digest: bytes
 
 
 Record = (
@@ -381,12 +317,10 @@ Record = (
     | Settled
     | Voided
     | Observed
-    | FleetChanged
-    | FleetUpdate
     | VenuesWatched
-    | Challenge
-    | Echo
-    | Observations
+    | BidRecord
+    | FleetRecord
+    | ProbeRecord
 )
 
 
@@ -403,5 +337,7 @@ def signer_of(record: object) -> bytes | None:
             return record.prober
         case Echo():
             return record.node
+        case Commitment() | Opening():
+            return record.solver
         case _:
             return None

@@ -27,9 +27,8 @@ from walras.protocol.values import (
     prices_from_wire,
     rules_from_wire,
     rules_to_wire,
-    venue_to_wire,
-    venues_from_wire,
 )
+from walras.protocol.venues import venue_to_wire, venues_from_wire
 from walras.protocol.wire import parse
 
 

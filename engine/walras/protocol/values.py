@@ -1,20 +1,12 @@
-"""Assets, prices, balances, rules and venues: values to wire messages and back."""
+"""Assets, prices, balances and rules: values to wire messages and back."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from typing import Any
 
-from walras.api.v1 import asset_pb2, record_pb2, venue_pb2
+from walras.api.v1 import asset_pb2, record_pb2
 from walras.core.amounts import parse_amount, parse_positive
 from walras.core.assets import Asset, check_asset_id
 from walras.core.errors import InvalidInput, Reason
-from walras.market.kinds import (
-    AnyVenue,
-    ConstantProduct,
-    Offer,
-    OrderBook,
-    StableSwap,
-    Weighted,
-)
 from walras.protocol.problem import Price, Rules
 from walras.protocol.wire import parse
 
@@ -100,6 +92,7 @@ def rules_to_wire(rules: Rules) -> record_pb2.Rules:
         max_price_ratio=rules.max_price_ratio,
         max_venue_age_ms=rules.max_venue_age_ms,
         max_venue_move_bps=rules.max_venue_move_bps,
+        sealed_bids=rules.sealed_bids,
     )
 
 
@@ -115,112 +108,13 @@ def rules_from_wire(message: record_pb2.Rules) -> Rules:
         max_price_ratio=message.max_price_ratio,
         max_venue_age_ms=message.max_venue_age_ms,
         max_venue_move_bps=message.max_venue_move_bps,
+        sealed_bids=message.sealed_bids,
     )
 
 
 def encode_rules(rules: Rules) -> bytes:
     """The bytes behind a digest of rules."""
     return rules_to_wire(rules).SerializeToString(deterministic=True)
-
-
-def venue_to_wire(venue: AnyVenue) -> venue_pb2.Venue:
-    """The message of a venue in its present state."""
-    message = venue_pb2.Venue(id=venue.id, cost=str(venue.cost))
-    match venue:
-        case ConstantProduct():
-            message.constant_product.assets.extend(venue.assets)
-            message.constant_product.reserves.extend(map(str, venue.reserves))
-            message.constant_product.fee_pips = venue.fee_pips
-        case Weighted():
-            message.weighted.assets.extend(venue.assets)
-            message.weighted.balances.extend(map(str, venue.balances))
-            message.weighted.weights.extend(map(str, venue.weights))
-            message.weighted.scaling.extend(map(str, venue.scaling))
-            message.weighted.fee = str(venue.fee)
-        case StableSwap():
-            message.stable_swap.assets.extend(venue.assets)
-            message.stable_swap.balances.extend(map(str, venue.balances))
-            message.stable_swap.rates.extend(map(str, venue.rates))
-            message.stable_swap.amplification = str(venue.amplification)
-            message.stable_swap.fee = str(venue.fee)
-        case OrderBook():
-            message.order_book.base, message.order_book.quote = venue.assets
-            message.order_book.asks.extend(map(_offer_to_wire, venue.asks))
-            message.order_book.bids.extend(map(_offer_to_wire, venue.bids))
-            message.order_book.SetInParent()
-    return message
-
-
-def venue_from_wire(message: venue_pb2.Venue) -> AnyVenue:
-    """The venue of a message; InvalidInput VENUE_MALFORMED or an amount's reason."""
-    cost = parse_amount(message.cost, "cost")
-    kind = message.WhichOneof("kind")
-    match kind:
-        case "constant_product":
-            pool = message.constant_product
-            if len(pool.assets) != 2 or len(pool.reserves) != 2:
-                raise InvalidInput(
-                    Reason.VENUE_MALFORMED, f"venue {message.id!r} needs two assets and reserves"
-                )
-            first, second = _amounts(pool.reserves)
-            return ConstantProduct(
-                message.id, cost, (pool.assets[0], pool.assets[1]), (first, second), pool.fee_pips
-            )
-        case "weighted":
-            weighted = message.weighted
-            return Weighted(
-                message.id,
-                cost,
-                tuple(weighted.assets),
-                _amounts(weighted.balances),
-                _amounts(weighted.weights),
-                _amounts(weighted.scaling),
-                parse_amount(weighted.fee, "fee"),
-            )
-        case "stable_swap":
-            stable = message.stable_swap
-            return StableSwap(
-                message.id,
-                cost,
-                tuple(stable.assets),
-                _amounts(stable.balances),
-                _amounts(stable.rates),
-                parse_amount(stable.amplification, "amplification"),
-                parse_amount(stable.fee, "fee"),
-            )
-        case "order_book":
-            book = message.order_book
-            return OrderBook(
-                message.id,
-                cost,
-                (book.base, book.quote),
-                tuple(map(_offer_from_wire, book.asks)),
-                tuple(map(_offer_from_wire, book.bids)),
-            )
-        case None:
-            raise InvalidInput(Reason.VENUE_MALFORMED, f"venue {message.id!r} has no kind")
-
-
-def venues_from_wire(messages: Iterable[venue_pb2.Venue]) -> dict[str, AnyVenue]:
-    """Id → venue; InvalidInput where one breaks a rule or an id stands twice."""
-    venues: dict[str, AnyVenue] = {}
-    for message in messages:
-        body = message.SerializeToString(deterministic=True)
-        venue = _known(body) if len(body) <= _KNOWN_BYTES else venue_from_wire(message)
-        if venue.id in venues:
-            raise InvalidInput(Reason.VENUE_MALFORMED, f"venue {venue.id!r} stands twice")
-        venues[venue.id] = venue
-    return venues
-
-
-_KNOWN_BYTES = 2_048
-"""Larger venues are read each time: what is remembered is bounded in memory."""
-
-
-@lru_cache(maxsize=1 << 14)
-def _known(body: bytes) -> AnyVenue:
-    # Most venues are the same from one problem to the next, and reading one takes 30 µs.
-    return venue_from_wire(venue_pb2.Venue.FromString(body))
 
 
 def encode_balances(balances: Balances) -> bytes:
@@ -235,34 +129,23 @@ def decode_balances(body: bytes) -> dict[tuple[bytes, str], int]:
     return balances_from_wire(parse(asset_pb2.BalanceStates, body).balances)
 
 
-def encode_venues(venues: Mapping[str, AnyVenue]) -> bytes:
-    """The bytes behind a digest of venue states."""
-    states = [venue_to_wire(venues[name]) for name in sorted(venues)]
-    return venue_pb2.VenueStates(venues=states).SerializeToString(deterministic=True)
+def check_digest(value: bytes, name: str) -> bytes:
+    """32 bytes, or InvalidInput: FIELD_INVALID."""
+    if len(value) != 32:
+        raise InvalidInput(Reason.FIELD_INVALID, f"{name} must have 32 bytes", field=name)
+    return value
 
 
-def decode_venues(body: bytes) -> dict[str, AnyVenue]:
-    """The venue states that `body` encodes."""
-    return venues_from_wire(parse(venue_pb2.VenueStates, body).venues)
+def check_distinct(values: Iterable[Any], name: str) -> None:
+    """InvalidInput: FIELD_INVALID where something is there twice."""
+    seen = list(values)
+    if len(set(seen)) != len(seen):
+        raise InvalidInput(Reason.FIELD_INVALID, f"{name} holds something twice", field=name)
 
 
-def encode_venue(venue: AnyVenue) -> bytes:
-    """One venue's bytes."""
-    return venue_to_wire(venue).SerializeToString(deterministic=True)
-
-
-def decode_venue(body: bytes) -> AnyVenue:
-    """The venue that `body` encodes."""
-    return venue_from_wire(parse(venue_pb2.Venue, body))
-
-
-def _offer_to_wire(offer: Offer) -> venue_pb2.Offer:
-    return venue_pb2.Offer(give=str(offer.give), want=str(offer.want))
-
-
-def _offer_from_wire(message: venue_pb2.Offer) -> Offer:
-    return Offer(parse_positive(message.give, "give"), parse_positive(message.want, "want"))
-
-
-def _amounts(texts: Iterable[str]) -> tuple[int, ...]:
-    return tuple(parse_amount(text) for text in texts)
+def check_ascending(values: Iterable[bytes], name: str) -> tuple[bytes, ...]:
+    """The values, or InvalidInput: FIELD_INVALID where they do not ascend."""
+    found = tuple(values)
+    if list(found) != sorted(set(found)):
+        raise InvalidInput(Reason.FIELD_INVALID, f"{name} must be ascending, each once", field=name)
+    return found

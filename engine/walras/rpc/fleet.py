@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from walras.api.v1 import fleet_service_pb2 as pb
@@ -10,12 +11,18 @@ from walras.api.v1 import fleet_service_pb2_grpc
 from walras.app.engine import Engine
 from walras.app.sequencer import Transaction
 from walras.core.errors import InvalidInput, Reason
+from walras.fleet.nodes import Node
 from walras.intake.admission import open_record
-from walras.protocol.fleet import node_to_wire, rules_to_wire
-from walras.protocol.records import FleetUpdate, Kind, Observations
+from walras.protocol.fleet import FleetUpdate, node_to_wire, rules_to_wire
+from walras.protocol.probes import Observations
+from walras.protocol.records import Kind
 from walras.rpc.interceptor import Context
 from walras.rpc.receipts import receipt
 from walras.rpc.requests import make_token, page_size, read_token, request_key
+
+# Before a key or a name in a page token: the ones come before the others.
+_LOGGED, _NEW = "0", "1"
+_NEXT_BATCH = "it is part of the fleet from the next batch on"
 
 
 class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
@@ -48,13 +55,14 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
     async def ListNodes(
         self, request: pb.ListNodesRequest, context: Context
     ) -> pb.ListNodesResponse:
-        """Nodes by ascending key."""
-        keys = sorted(self._engine.sequencer.state.fleet.nodes)
-        start = bisect_right(keys, _key(request.page_token)) if request.page_token else 0
+        """Nodes of the log by ascending key, then those that it does not know yet, by name."""
+        places = [_LOGGED + key.hex() for key in sorted(self._engine.sequencer.state.fleet.nodes)]
+        places += [_NEW + name for name in sorted(self._new())]
+        start = bisect_right(places, read_token(request.page_token))
         stop = start + page_size(request.page_size)
         return pb.ListNodesResponse(
-            nodes=[self._status(key) for key in keys[start:stop]],
-            next_page_token=make_token(keys[stop - 1].hex()) if stop < len(keys) else "",
+            nodes=[self._at(place) for place in places[start:stop]],
+            next_page_token=make_token(places[stop - 1]) if stop < len(places) else "",
         )
 
     async def GetNode(self, request: pb.GetNodeRequest, context: Context) -> pb.GetNodeResponse:
@@ -63,6 +71,9 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         for key, node in nodes.items():
             if key == request.public_key or (request.name and node.name == request.name):
                 return pb.GetNodeResponse(node=self._status(key))
+        for new in self._new().values():
+            if request.name == new.name or request.public_key == new.public_key != b"":
+                return pb.GetNodeResponse(node=self._new_status(new))
         raise InvalidInput(
             Reason.NODE_UNKNOWN,
             f"there is no node {request.name or request.public_key.hex()}",
@@ -110,6 +121,34 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
             receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
         )
 
+    def _new(self) -> dict[str, Node]:
+        """Configured nodes that the log does not know yet, by name."""
+        engine = self._engine
+        logged = {node.name for node in engine.sequencer.state.fleet.nodes.values()}
+        return {node.name: node for node in engine.fleet.nodes if node.name not in logged}
+
+    def _at(self, place: str) -> pb.NodeStatus:
+        kind, name = place[:1], place[1:]
+        if kind == _LOGGED:
+            return self._status(bytes.fromhex(name))
+        return self._new_status(self._new()[name])
+
+    def _new_status(self, node: Node) -> pb.NodeStatus:
+        if node.connected:
+            twin = self._engine.sequencer.state.fleet.nodes.get(node.public_key)
+            state, why = "joining", f"it shows the key of {twin.name}" if twin else _NEXT_BATCH
+        else:
+            fault = self._engine.fleet.faults().get(node.name)
+            state, why = "away", str(fault or "it was not connected yet")
+        return pb.NodeStatus(
+            node=node_to_wire(replace(node.info, slots=node.spec.slots)),
+            state=state,
+            why=why,
+            connected=node.connected,
+            address=node.address,
+            bond="0",
+        )
+
     def _status(self, key: bytes) -> pb.NodeStatus:
         engine = self._engine
         standing = engine.sequencer.state.fleet.standing
@@ -133,15 +172,11 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
             bond=str(status.stake),
             canaries_found=status.canaries_found,
             canaries_missed=status.canaries_missed,
+            until_ms=status.until_ms,
+            call_errors=status.call_errors,
+            probe_errors=status.probe_errors,
+            blocks=status.blocks,
+            canary_miss_bps=status.canary_miss_bps,
+            utilisation_bps=status.utilisation_bps,
+            wait_us=status.wait_us,
         )
-
-
-def _key(token: str) -> bytes:
-    try:
-        return bytes.fromhex(read_token(token))
-    except ValueError:
-        raise InvalidInput(
-            Reason.PAGE_TOKEN_INVALID,
-            "the page token is not one this server gave",
-            hint="start again without one",
-        ) from None

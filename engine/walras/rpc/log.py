@@ -34,7 +34,11 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
     ) -> pb.GetCheckpointResponse:
         """The newest signed checkpoint, or an earlier one."""
         newest = self._newest()
+        publishing = self._engine.publishing
+        cosigned = publishing.newest if publishing is not None else None
         note = newest.note
+        if cosigned is not None and cosigned.size == newest.size:
+            note = cosigned.note
         if request.tree_size not in {0, newest.size}:
             table = schema.checkpoint
             query = sa.select(table.c.note).where(
@@ -47,7 +51,11 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
                     Reason.NOT_FOUND, f"no checkpoint was signed at size {request.tree_size}"
                 )
             note = earlier
-        return pb.GetCheckpointResponse(checkpoint=note, verifier_key=self._engine.verifier_key)
+        return pb.GetCheckpointResponse(
+            checkpoint=note,
+            verifier_key=self._engine.verifier_key,
+            published_checkpoint=cosigned.note if cosigned is not None else b"",
+        )
 
     async def GetEntries(
         self, request: pb.GetEntriesRequest, context: Context

@@ -15,7 +15,8 @@ from walras.app.engine import Engine
 from walras.app.sequencer import Transaction
 from walras.intake.admission import OpenedRecord, check_window, open_record
 from walras.protocol.records import Deposit, Kind, MarketUpdate, Withdrawal
-from walras.protocol.values import asset_to_wire, price_to_wire, venue_to_wire
+from walras.protocol.values import asset_to_wire, price_to_wire
+from walras.protocol.venues import venue_to_wire
 from walras.rpc.interceptor import Context
 from walras.rpc.receipts import receipt
 from walras.rpc.requests import check_digest, make_token, page_size, read_token, request_key
@@ -34,9 +35,9 @@ class MarketService(market_service_pb2_grpc.MarketServiceServicer):
     ) -> pb.GetSnapshotResponse:
         """Venue states as they are now."""
         state = self._engine.sequencer.state
-        names, token = _page(sorted(state.venues), request.page_size, request.page_token)
+        names, token = _page(sorted(state.market.venues), request.page_size, request.page_token)
         return pb.GetSnapshotResponse(
-            venues=[venue_to_wire(state.venues[name]) for name in names],
+            venues=[venue_to_wire(state.market.venues[name]) for name in names],
             next_page_token=token,
             log_size=self._engine.sequencer.tree.size,
         )
@@ -68,12 +69,14 @@ class MarketService(market_service_pb2_grpc.MarketServiceServicer):
     ) -> pb.ListAssetsResponse:
         """Assets with their reference prices."""
         state = self._engine.sequencer.state
-        names, token = _page(sorted(state.assets), request.page_size, request.page_token)
+        names, token = _page(sorted(state.market.assets), request.page_size, request.page_token)
         return pb.ListAssetsResponse(
             assets=[
                 pb.ListedAsset(
-                    asset=asset_to_wire(state.assets[name]),
-                    price=price_to_wire(name, state.prices[name]) if name in state.prices else None,
+                    asset=asset_to_wire(state.market.assets[name]),
+                    price=price_to_wire(name, state.market.prices[name])
+                    if name in state.market.prices
+                    else None,
                 )
                 for name in names
             ],

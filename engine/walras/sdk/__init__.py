@@ -5,7 +5,19 @@ from walras.core.bids import Execution, Fill, Proposal
 from walras.core.errors import BidRejected, InvalidInput, SwapError, WalrasError
 from walras.core.intents import Decay, Intent, Leg, least_fill, settlement, surplus
 from walras.market.inverse import least_input
-from walras.market.kinds import AnyVenue, ConstantProduct, Offer, OrderBook, StableSwap, Weighted
+from walras.market.kinds import (
+    AnyVenue,
+    Bridge,
+    Concentrated,
+    ConstantProduct,
+    Offer,
+    OrderBook,
+    Rfq,
+    StablePool,
+    StableSwap,
+    Tick,
+    Weighted,
+)
 from walras.market.marginal import spot_price
 from walras.market.venue import Swap, Venue
 from walras.protocol.problem import ATOMS_PER_PRICE, OpenIntent, Price, Problem, Rules
@@ -26,6 +38,8 @@ __all__ = [
     "ATOMS_PER_PRICE",
     "AnyVenue",
     "BidRejected",
+    "Bridge",
+    "Concentrated",
     "ConstantProduct",
     "Deadline",
     "Decay",
@@ -42,13 +56,16 @@ __all__ = [
     "Price",
     "Problem",
     "Proposal",
+    "Rfq",
     "Route",
     "Router",
     "Rules",
     "Solver",
+    "StablePool",
     "StableSwap",
     "Swap",
     "SwapError",
+    "Tick",
     "Venue",
     "WalrasError",
     "Weighted",

@@ -38,6 +38,8 @@ from walras.api.v1 import (
     market_service_pb2_grpc,
     venue_pb2,
 )
+from walras.audit.note import parse_head, parse_note
+from walras.audit.proof import TlogProof
 from walras.core.addresses import check_address
 from walras.core.errors import InvalidInput, WalrasError
 from walras.sdk.status import known_reason, to_error
@@ -271,6 +273,29 @@ class Client:
         """The newest checkpoint, or that of a size; and the verifier key, for convenience."""
         request = log_service_pb2.GetCheckpointRequest(tree_size=tree_size)
         return await self._call(self._log.GetCheckpoint, request)
+
+    async def receipt(self, intent_id: bytes) -> TlogProof:
+        """An intent's receipt to keep: under the newest published checkpoint, which witnesses may
+        have cosigned, or under the newest of all where that one does not yet cover the intent.
+
+        What it proves is for the caller to check, by `open_proof`.
+
+        Raises:
+            AuditFailure: CHECKPOINT_INVALID or PROOF_INVALID: the answers have not the form.
+        """
+        status = await self.intent(intent_id)
+        answer = await self.checkpoint()
+        note, size = answer.published_checkpoint, 0
+        if note:
+            size = parse_head(parse_note(note).text).size
+        if size <= status.leaf_index:
+            note = answer.checkpoint
+            size = parse_head(parse_note(note).text).size
+        request = log_service_pb2.GetInclusionProofRequest(
+            leaf_index=status.leaf_index, tree_size=size
+        )
+        found = (await self._call(self._log.GetInclusionProof, request)).inclusion
+        return TlogProof(status.leaf_index, tuple(found.hashes), note, status.envelope)
 
     async def entries(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Entries `start` to `stop`, or as far as the log goes."""

@@ -13,7 +13,7 @@ from walras.audit.keys import Signer
 from walras.audit.merkle import EMPTY_ROOT
 from walras.audit.probes import open_challenge
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.records import Echo
+from walras.protocol.probes import Echo
 from walras.sdk.signing import sign_record
 
 _MOST = (1 << 32) - 1

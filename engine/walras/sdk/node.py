@@ -9,8 +9,9 @@ an error status, and the node goes on.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 
 import grpc
 import structlog
@@ -21,9 +22,10 @@ from walras.audit import envelope
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, open_checkpoint
 from walras.core.bids import Bid, Proposal
-from walras.core.errors import AuditFailure, Reason, SolverFault, WalrasError
+from walras.core.errors import AuditFailure, InvalidInput, Reason, SolverFault, WalrasError
 from walras.protocol.codec import encode
 from walras.protocol.problem import Problem
+from walras.sdk.bidding import Bidding, Keep, begin
 from walras.sdk.echo import answer
 from walras.sdk.held import HELD_PROBLEMS, MAX_MESSAGE_BYTES, Held
 from walras.sdk.listening import listen_at
@@ -67,7 +69,9 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         signer: signs every bid.
         name: shown instead of the solver's own name, where several nodes run the same solver.
         region: where this node is; empty: not said.
-        log_key: of the log whose checkpoints the node keeps; None: it keeps what comes.
+        log_key: of the log whose checkpoints the node keeps, and whose closings it opens bids for;
+            None: it keeps and opens what comes.
+        evidence: keeps what the engine signs: tasks, receipts and closings.
 
     Attributes:
         checkpoint: the newest signed checkpoint of the engine's log that came with a problem.
@@ -81,6 +85,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         *,
         region: str = "",
         log_key: NoteKey | None = None,
+        evidence: Keep | None = None,
     ) -> None:
         every = list(solvers) if isinstance(solvers, Sequence) else [solvers]
         self._signer = signer
@@ -92,6 +97,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         self._held = Held()
         self._in_flight = 0
         self._log_key = log_key
+        self._evidence = evidence
         self._log_size = 0
         self.checkpoint = b""
 
@@ -152,25 +158,32 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return solver_service_pb2.ProbeResponse(echo=echo)
 
-    async def Solve(  # type: ignore[override]  # a coroutine that writes is as good to grpc.aio
-        self, request: solver_service_pb2.SolveRequest, context: SolveContext
+    async def Solve(  # type: ignore[override]  # a coroutine that reads and writes is as good
+        self, requests: object, context: SolveContext
     ) -> None:
-        """Signed bids as the solver finds them."""
+        """Signed bids, or commitments to them, as the solver finds them; then the openings."""
+        request: object = await context.read()
+        if not isinstance(request, solver_service_pb2.SolveRequest):
+            return
         end = time.monotonic() + request.budget_ms / 1_000
-        if len(request.parts) > MAX_PARTS:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"a call brings at most {MAX_PARTS} problems"
-            )
         try:
+            if len(request.parts) > MAX_PARTS:
+                message = f"a call brings at most {MAX_PARTS} problems"
+                raise InvalidInput(Reason.MESSAGE_TOO_LARGE, message)
+            bidding = begin(request, self._signer, time.time_ns() // 1_000_000)
             self._held.add_intents(request.intents)
         except WalrasError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        self._keep_evidence("task", request.task)
         outbox = Outbox(len(request.parts))
         turns: list[Turn] = []
         tasks = [
-            asyncio.create_task(self._take(place, part, request.checkpoint, end, outbox, turns))
+            asyncio.create_task(
+                self._take(place, part, request.checkpoint, end, outbox, turns, bidding)
+            )
             for place, part in enumerate(request.parts)
         ]
+        listening = asyncio.create_task(self._listen(bidding, outbox, context))
         try:
             while sent := await outbox.get():
                 for answers in _chunks(sent):
@@ -179,12 +192,50 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
                         answers=answers, in_flight=self._in_flight + ended
                     )
                     await context.write(response)
+            if bidding.task is not None:
+                # Who sent a task sends receipts, and then the closing or the end.
+                await self._open(bidding, await listening, context)
         finally:
-            for task in tasks:
+            for task in (*tasks, listening):
                 task.cancel()
             for turn in turns:
                 turn.deadline.cancel()
             outbox.abandon()
+
+    async def _listen(
+        self, bidding: Bidding, outbox: Outbox, context: SolveContext
+    ) -> solver_service_pb2.Closing | None:
+        """Receipts, until the closing; None where there is none."""
+        while True:
+            request: object = await context.read()
+            if not isinstance(request, solver_service_pb2.SolveRequest):
+                return None
+            if request.receipt:
+                self._keep_evidence("receipt", request.receipt)
+                try:
+                    bidding.acknowledge(request.receipt)
+                except WalrasError as error:
+                    log.warning("no receipt", solver=self._name, why=str(error))
+            if request.HasField("closing"):
+                outbox.abandon()  # what is not committed to by now comes too late
+                self._keep_evidence("closing", request.closing.SerializeToString())
+                return request.closing
+
+    async def _open(
+        self, bidding: Bidding, closing: solver_service_pb2.Closing | None, context: SolveContext
+    ) -> None:
+        if closing is None:
+            return
+        try:
+            for opening in bidding.open(closing, self._log_key):
+                await context.write(solver_service_pb2.SolveResponse(openings=[opening]))
+        except WalrasError as error:
+            log.warning("the closing does not hold", solver=self._name, why=str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    def _keep_evidence(self, kind: str, data: bytes) -> None:
+        if self._evidence is not None and data:
+            self._evidence(kind, data)
 
     async def _take(
         self,
@@ -194,6 +245,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         end: float,
         outbox: Outbox,
         turns: list[Turn],
+        bidding: Bidding,
     ) -> None:
         """Let one part have its turn; where it gets none, it has ended."""
         self._in_flight += 1
@@ -207,7 +259,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
             self._keep(checkpoint)
             turn = await self._slots.take(end)
             turns.append(turn)
-            solve = partial(self._solve, place, part.problem_digest, body, turn, outbox)
+            solve = partial(self._solve, place, part.problem_digest, body, turn, outbox, bidding)
             self._threads.start(solve)
             begun = True
         except TimeoutError:
@@ -238,23 +290,33 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         self._slots.give(turn)
         self._in_flight -= 1
 
-    def _solve(self, place: int, digest: bytes, body: bytes, turn: Turn, outbox: Outbox) -> None:
+    def _solve(
+        self,
+        place: int,
+        digest: bytes,
+        body: bytes,
+        turn: Turn,
+        outbox: Outbox,
+        bidding: Bidding,
+    ) -> None:
         fault: WalrasError | None = None
         try:
             problem = self._held.problem(body)
-            self._propose(problem, place, digest, turn, outbox)
+            send = partial(outbox.put, place)
+            self._propose(problem, digest, turn, lambda bid: send(bidding.answer(digest, bid)))
         except WalrasError as error:
             fault = error
         finally:
             outbox.end(place, fault, partial(self._ended, turn))
 
     def _propose(
-        self, problem: Problem, place: int, digest: bytes, turn: Turn, outbox: Outbox
+        self, problem: Problem, digest: bytes, turn: Turn, send: Callable[[bytes], bool]
     ) -> None:
         try:
-            for proposal in turn.solver.solve(problem, turn.deadline):
-                bid = self._sign(problem, digest, proposal)
-                if not outbox.put(place, bid) or turn.deadline.passed:
+            proposals = turn.solver.solve(problem, turn.deadline)
+            # More than the rules take would cost it the call.
+            for proposal in islice(proposals, problem.rules.max_bids):
+                if not send(self._sign(problem, digest, proposal)) or turn.deadline.passed:
                     break
         except BaseException as error:  # a guest may raise anything, SystemExit too
             log.exception("the solver failed", solver=self._name)

@@ -69,7 +69,7 @@ class Outbox:
 
     async def get(self) -> list[Sent]:
         """What is there and was not taken yet; nothing once all parts have ended."""
-        while not self._sent:
+        while not self._sent or self._abandoned:
             if not self._open:
                 return []
             self._reader = self._loop.create_future()
@@ -83,9 +83,12 @@ class Outbox:
         return taken
 
     def abandon(self) -> None:
-        """On the loop: nobody reads any more, and threads that wait go on."""
+        """On the loop: nobody wants more. Threads that wait go on, and a reader gets nothing."""
         self._abandoned = True
+        self._open = 0
+        self._sent.clear()
         self._room.release()
+        self._wake()
 
     def _ring(self) -> None:
         # What was there before is seen by whoever answers the bell after it.
@@ -98,5 +101,8 @@ class Outbox:
         self._rung = False
         while self._over:
             self._over.popleft()()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)

@@ -80,7 +80,7 @@ def check(scenario: Scenario) -> None:
         if not least <= value <= most:
             raise InvalidInput(
                 Reason.FIELD_INVALID,
-                f"{name}: {value:g} is not from {least:g} to {most:g}",
+                f"{name}: {value:g} is not from {least:,.12g} to {most:,.12g}",
                 name=name,
                 value=value,
             )

@@ -73,7 +73,7 @@ def _number(path: Path, line: int, cell: str, least: float, most: float) -> floa
     except ValueError:
         value = float("nan")
     if not isfinite(value) or not least <= value <= most:
-        raise _wrong(path, line, f"{cell!r} is not a number from {least:g} to {most:g}")
+        raise _wrong(path, line, f"{cell!r} is not a number from {least:,.16g} to {most:,.16g}")
     return value
 
 

@@ -25,7 +25,7 @@ from walras.ledger.fleet import to_json as fleet_to_json
 from walras.ledger.state import State
 from walras.protocol.codec import encode
 from walras.protocol.records import RulesSet
-from walras.protocol.values import encode_venue
+from walras.protocol.venues import encode_venue
 from walras.store import schema
 from walras.store.commit import (
     Answered,
@@ -91,6 +91,25 @@ class Store:
                         ),
                     )
         return found
+
+    async def cosign(self, checkpoint: SignedCheckpoint) -> None:
+        """Keep a checkpoint with its cosignatures in place of the same one without."""
+        table = schema.checkpoint
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                sa.update(table).where(table.c.size == checkpoint.size).values(note=checkpoint.note)
+            )
+            await connection.execute(
+                _upsert(schema.setting), [{"name": schema.COSIGNED, "body": checkpoint.note}]
+            )
+
+    async def cosigned(self) -> bytes | None:
+        """The note that was cosigned last; None if none was."""
+        table = schema.setting
+        async with self.read() as connection:
+            query = sa.select(table.c.body).where(table.c.name == schema.COSIGNED)
+            note: bytes | None = (await connection.execute(query)).scalar_one_or_none()
+        return note
 
     async def forget_requests(self, before_ms: int) -> None:
         """Forget answers that were given before `before_ms`."""
@@ -261,17 +280,21 @@ def _state_statements(
         yield (
             _upsert(schema.asset),
             [
-                {"id": a, "symbol": state.assets[a].symbol, "decimals": state.assets[a].decimals}
+                {
+                    "id": a,
+                    "symbol": state.market.assets[a].symbol,
+                    "decimals": state.market.assets[a].decimals,
+                }
                 for a in changes.assets
             ],
         )
-    kept = [name for name in changes.venues if name in state.venues]
+    kept = [name for name in changes.venues if name in state.market.venues]
     if kept:
         yield (
             _upsert(schema.venue),
-            [{"id": name, "body": encode_venue(state.venues[name])} for name in kept],
+            [{"id": name, "body": encode_venue(state.market.venues[name])} for name in kept],
         )
-    removed = changes.venues - state.venues.keys()
+    removed = changes.venues - state.market.venues.keys()
     if removed:
         yield (
             sa.delete(schema.venue).where(schema.venue.c.id == sa.bindparam("name")),
@@ -283,8 +306,8 @@ def _state_statements(
             [
                 {
                     "asset": asset,
-                    "amount": str(state.prices[asset].amount),
-                    "source": state.prices[asset].source,
+                    "amount": str(state.market.prices[asset].amount),
+                    "source": state.market.prices[asset].source,
                 }
                 for asset in changes.prices
             ],
@@ -297,7 +320,9 @@ def _state_statements(
     if changes.fleet:
         settings.append({"name": schema.FLEET, "body": fleet_to_json(state.fleet).encode()})
     if changes.watch:
-        settings.append({"name": schema.WATCH, "body": json.dumps(state.watch.to_json()).encode()})
+        settings.append(
+            {"name": schema.WATCH, "body": json.dumps(state.market.watch.to_json()).encode()}
+        )
     if settings:
         yield _upsert(schema.setting), settings
 

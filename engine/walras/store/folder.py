@@ -3,7 +3,7 @@
     checkpoint              signed note over everything else
     log.vkey                the verifier key it claims; trust one that you got elsewhere
     tile/…                  hash tiles and entry bundles, as C2SP tlog-tiles names them
-    blobs/<2 hex>/<64 hex>  the problems, bids and bundles that entries name, by their SHA-256
+    blob/<64 hex>           the problems, bids and bundles that entries name, by their SHA-256
 
 Everything in a folder is hostile until the audit has checked it.
 """
@@ -17,8 +17,11 @@ from walras.audit import envelope
 from walras.audit.merkle import HASH_BYTES, Tree
 from walras.audit.note import MAX_NOTE_BYTES, SIZE_LIMIT
 from walras.audit.tiles import (
+    CHECKPOINT,
     MAX_ENTRY_BYTES,
     TILE_WIDTH,
+    VERIFIER_KEY,
+    blob_path,
     bundles,
     decode_bundle,
     hash_tiles,
@@ -26,19 +29,17 @@ from walras.audit.tiles import (
 )
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
+from walras.protocol.probes import Observations
 from walras.protocol.records import (
     KIND_OF_TYPE,
     Awarded,
     BidReceived,
     Kind,
-    Observations,
     Observed,
     Sealed,
     Settled,
 )
-
-CHECKPOINT = "checkpoint"
-VERIFIER_KEY = "log.vkey"
+from walras.protocol.sealed_bids import BidUnopened, Committed
 
 MAX_BLOB_BYTES = 1 << 30
 """A bundle's envelope is at most this long, and no blob is longer."""
@@ -51,15 +52,11 @@ _WITH_BLOBS = {
     Kind.BID_RECEIVED,
     Kind.AWARDED,
     Kind.OBSERVED,
+    Kind.COMMITTED,
+    Kind.BID_UNOPENED,
     Kind.SETTLED,
     Kind.OBSERVATIONS,
 }
-
-
-def blob_path(digest: bytes) -> str:
-    """Where the blob of a SHA-256 stands, relative to the folder."""
-    name = digest.hex()
-    return f"blobs/{name[:2]}/{name}"
 
 
 def blobs_of(entry: bytes) -> tuple[bytes, ...]:
@@ -78,6 +75,10 @@ def blobs_of(entry: bytes) -> tuple[bytes, ...]:
             return (digest, dispatch) if dispatch else (digest,)
         case BidReceived(bid_digest=digest) | Awarded(bundle_digest=digest):
             return (digest,)
+        case Committed(commitments_digest=digest):
+            return (digest,)
+        case BidUnopened(opening_digest=digest):
+            return (digest,) if digest else ()
         case Observed(calls_digest=digest) | Observations(list_digest=digest):
             return (digest,)
         case Settled(bundle_digest=bundle, balances_digest=balances, venues_digest=venues):

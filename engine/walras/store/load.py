@@ -18,7 +18,7 @@ from walras.protocol.codec import decode
 from walras.protocol.problem import Price
 from walras.protocol.records import Genesis, Kind, RulesSet
 from walras.protocol.trade import decode_intent
-from walras.protocol.values import decode_venue
+from walras.protocol.venues import decode_venue
 from walras.store import schema
 from walras.store.commit import AuctionRow, SignedCheckpoint
 from walras.store.database import Store, explained
@@ -102,19 +102,21 @@ async def _load_state(db: AsyncConnection) -> State:
             state.fleet = fleet_from_json(row.body.decode())
             continue
         if row.name == schema.WATCH:
-            state.watch = VenueWatch.from_json(json.loads(row.body))
+            state.market.watch = VenueWatch.from_json(json.loads(row.body))
             continue
+        if row.name == schema.COSIGNED:
+            continue  # what was published is no part of the state
         record = decode(Kind(row.name), row.body)
         if isinstance(record, Genesis):
             state.genesis = record
         elif isinstance(record, RulesSet):
             state.rules = record.rules
     for row in await db.execute(sa.select(schema.asset)):
-        state.assets[row.id] = Asset(row.id, row.symbol, row.decimals)
+        state.market.assets[row.id] = Asset(row.id, row.symbol, row.decimals)
     for row in await db.execute(sa.select(schema.venue)):
-        state.venues[row.id] = decode_venue(row.body)
+        state.market.venues[row.id] = decode_venue(row.body)
     for row in await db.execute(sa.select(schema.price)):
-        state.prices[row.asset] = Price(int(row.amount), row.source)
+        state.market.prices[row.asset] = Price(int(row.amount), row.source)
     for row in await db.execute(sa.select(schema.balance).where(schema.balance.c.amount != "0")):
         state.balances[row.owner, row.asset] = int(row.amount)
     for row in await db.execute(sa.select(schema.nonce)):
@@ -126,12 +128,13 @@ async def _load_state(db: AsyncConnection) -> State:
         .order_by(schema.intent.c.leaf_index)
     )
     for row in rows:
-        state.book[row.id] = BookEntry(
-            row.id,
-            decode_intent(envelope.decode(row.envelope).body),
-            row.leaf_index,
-            int(row.remaining),
-            int(row.settled),
+        state.book.add(
+            BookEntry(
+                row.id,
+                decode_intent(envelope.decode(row.envelope).body),
+                row.leaf_index,
+                int(row.remaining),
+                int(row.settled),
+            )
         )
-        state.open_by_owner[row.owner] += 1
     return state

@@ -112,5 +112,8 @@ setting = Table(
 FLEET = "fleet-state"
 """The setting that holds the standing of the solver nodes, as JSON."""
 
+COSIGNED = "cosigned-checkpoint"
+"""The setting that holds the newest checkpoint that a quorum of witnesses cosigned."""
+
 WATCH = "venue-watch"
 """The setting that holds what is known of the venues' health, as JSON."""

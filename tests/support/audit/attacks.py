@@ -13,11 +13,13 @@ from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
 from walras.audit import envelope
 from walras.audit.merkle import Tree
-from walras.audit.replay import Bidding, Replay
+from walras.audit.phases import Bidding
+from walras.audit.replay import Replay
+from walras.audit.vrf import VrfKey
 from walras.core.bids import Bundle, SettledFill
 from walras.core.errors import Reason
 from walras.core.intents import Intent
-from walras.market.kinds import ConstantProduct
+from walras.market.kinds import ConstantProduct, Rfq
 from walras.protocol.problem import Price, Problem, Rules
 from walras.protocol.records import (
     Awarded,
@@ -37,7 +39,8 @@ from walras.protocol.records import (
     Withdrawal,
 )
 from walras.protocol.trade import decode_bid, encode_problem
-from walras.protocol.values import encode_balances, encode_venues
+from walras.protocol.values import encode_balances
+from walras.protocol.venues import encode_venues
 
 Attack = Callable[[Forgery], int]
 
@@ -70,15 +73,20 @@ def closed_batch(forgery: Forgery, auction_id: int) -> ClosedBatch:
     """The batch as the log up to its closing gives it."""
     phase = replayed(forgery, forgery.of(Closed, auction_id))._phase
     assert isinstance(phase, Bidding)
-    return phase.batch.close(phase.received)
+    record = forgery.read(forgery.of(Closed, auction_id))
+    assert isinstance(record, Closed)
+    committed = phase.committed
+    set_digest = committed.set_digest() if committed else b""
+    unopened = tuple(phase.unopened)
+    return phase.batch.close(phase.received, set_digest, record.bid_secret, unopened)
 
 
 def sealed_problem(forgery: Forgery, auction_id: int) -> Problem:
     return closed_batch(forgery, auction_id).sealed.problem
 
 
-def seed(forgery: Forgery, auction_id: int) -> bytes:
-    return sha256(forgery.leaves[forgery.of(Closed, auction_id)]).digest()
+def seed(forgery: Forgery, batch: ClosedBatch) -> bytes:
+    return forgery.vrf.prove(batch.tie_input())[1]
 
 
 def award_among(
@@ -87,7 +95,7 @@ def award_among(
     """The award that the rules give if only the admitted bids had come."""
     batch = closed_batch(forgery, auction_id)
     bids = [b for b in batch.bids if isinstance(b.outcome, ScoredBid) and admit(b.outcome)]
-    return ClosedBatch(batch.sealed, tuple(bids)).award(seed(forgery, auction_id))
+    return replace(batch, bids=tuple(bids)).award(seed(forgery, batch))
 
 
 def settle_as(forgery: Forgery, awarded: AwardedBatch) -> int:
@@ -153,9 +161,31 @@ def award_in_an_empty_auction(forgery: Forgery) -> int:
     return forgery.rebundle(5, other)
 
 
+@refused_for(Reason.TIE_MISMATCH)
+def ties_drawn_by_another_key(forgery: Forgery) -> int:
+    """Any of many keys may give the ties that are wanted."""
+    batch = closed_batch(forgery, 1)
+    proof, output = VrfKey.from_seed(sha256(b"a better one").digest()).prove(batch.tie_input())
+    settle_as(forgery, batch.award(output))
+    return forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
+
+
+@refused_for(Reason.TIE_MISMATCH)
+def ties_of_another_auction(forgery: Forgery) -> int:
+    batch = closed_batch(forgery, 1)
+    proof, output = forgery.vrf.prove(closed_batch(forgery, 2).tie_input())
+    settle_as(forgery, batch.award(output))
+    return forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
+
+
+@refused_for(Reason.TIE_MISMATCH)
+def ties_without_a_proof(forgery: Forgery) -> int:
+    return forgery.change(forgery.of(Awarded, 1), tie_proof=b"")
+
+
 @refused_for(Reason.AWARD_MISMATCH)
 def tie_steered(forgery: Forgery) -> int:
-    """The award for another seed than the closing record's."""
+    """The award for another seed than the proof gives."""
     honest = forgery.bundle(1).winners
     batch = closed_batch(forgery, 1)
     tried = (batch.award(sha256(bytes([n])).digest()) for n in range(256))
@@ -308,11 +338,9 @@ def award_twice(forgery: Forgery) -> int:
 def best_bid_left_out_of_the_closing(forgery: Forgery) -> int:
     best = max(forgery.bundle(1).winners, key=lambda winner: winner.score)
     batch = closed_batch(forgery, 1)
-    kept = ClosedBatch(
-        batch.sealed, tuple(bid for bid in batch.bids if bid.digest != best.bid_digest)
-    )
+    kept = replace(batch, bids=tuple(b for b in batch.bids if b.digest != best.bid_digest))
     at = forgery.write(forgery.of(Closed, 1), kept.record())
-    settle_as(forgery, kept.award(seed(forgery, 1)))
+    settle_as(forgery, kept.award(seed(forgery, kept)))
     return at
 
 
@@ -607,6 +635,16 @@ def deposit_in_an_operators_name(forgery: Forgery) -> int:
 def market_update_by_a_stranger(forgery: Forgery) -> int:
     update = MarketUpdate(DOMAIN, owner("mallory"), 1, prices={W: Price(1, "mallory")})
     return forgery.insert(forgery.of(Opened, 1), update)
+
+
+@refused_for(Reason.SIGNATURE_INVALID)
+def quote_that_its_maker_did_not_sign(forgery: Forgery) -> int:
+    at = forgery.find(MarketUpdate, lambda record: record.nonce == 3)
+    record = forgery.read(at)
+    assert isinstance(record, MarketUpdate)
+    terms = (owner("alice"), 1_000, 10**18, 10**12, 1 << 60)
+    quote = Rfq("quote", 0, (W, U), *terms, bytes(64), 10**18)
+    return forgery.change(at, venues=(*record.venues, quote))
 
 
 @refused_for(Reason.RECORD_UNAUTHORISED)

@@ -15,7 +15,7 @@ from walras.audit.vrf import VrfKey
 from walras.balance.events import Change, Outcome, Rule
 from walras.balance.rules import NodeInfo
 from walras.core.errors import Reason
-from walras.protocol.fleet import (
+from walras.protocol.dispatch import (
     Assignment,
     Call,
     Dispatch,
@@ -24,11 +24,9 @@ from walras.protocol.fleet import (
     encode_calls,
     encode_dispatch,
 )
+from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.probes import Observations
 from walras.protocol.records import (
-    BidReceived,
-    FleetChanged,
-    FleetUpdate,
-    Observations,
     Observed,
     QuarantinedVenue,
     Sealed,
@@ -36,6 +34,7 @@ from walras.protocol.records import (
     SolverKey,
     VenuesWatched,
 )
+from walras.protocol.sealed_bids import Committed
 from walras.protocol.trade import encode_problem
 
 FLEET_ATTACKS: dict[str, tuple[Attack, Reason]] = {}
@@ -146,11 +145,11 @@ def draws_without_a_proof(forgery: Forgery) -> int:
     return replan(forgery, 1, replace(plan_of(forgery, 1), vrf_proof=b""))
 
 
-@refused_for(Reason.RECORD_UNAUTHORISED)
+@refused_for(Reason.RECORD_OUT_OF_ORDER)
 def dispatch_withheld(forgery: Forgery) -> int:
-    """Nobody was asked, it says; then nobody's bid counts."""
-    forgery.change(forgery.of(Sealed, 1), dispatch_digest=b"", solvers=())
-    return forgery.of(BidReceived, 1)
+    """Nobody was asked, it says; then nobody can have committed to a bid."""
+    forgery.change(forgery.of(Sealed, 1), dispatch_digest=b"", solvers=(), bid_key=b"")
+    return forgery.of(Committed, 1)
 
 
 @refused_for(Reason.BLOB_MISSING)
@@ -231,7 +230,7 @@ def calls_observed_again(forgery: Forgery) -> int:
 @refused_for(Reason.DISPATCH_MISMATCH)
 def canaries_changed_after_the_sealing(forgery: Forgery) -> int:
     at = forgery.of(Observed, 1)
-    problem = replayed(forgery, forgery.of(Sealed, 1)).state.book
+    problem = replayed(forgery, forgery.of(Sealed, 1)).state.book.entries
     other = next(name for name in sorted(problem) if name not in forgery.read(at).canaries)
     return forgery.change(at, canaries=(other,))
 
@@ -443,7 +442,7 @@ def quarantined_venue_in_the_problem(forgery: Forgery) -> int:
     state = replayed(forgery, at).state
     state.prepare(sealed.sealed_ms)
     problem = state.problem(sealed.auction_id, sealed.sealed_ms)
-    with_it = replace(problem, venues=dict(sorted(state.venues.items())))
+    with_it = replace(problem, venues=dict(sorted(state.market.venues.items())))
     return forgery.change(at, problem_digest=forgery.blob(encode_problem(with_it)))
 
 

@@ -2,6 +2,7 @@
 nodes and venues.
 
 `broken` fails every call until it is ejected, `liar` signs what does not hold until it is blocked.
+`four` was shown another log than this one.
 Then a venue with a price that nobody believes, a node drained and resumed, a prober's report, and a
 restart after which ejection and block are over. The first auction holds a canary.
 """
@@ -40,8 +41,15 @@ from walras.balance.rules import FleetRules
 from walras.balance.status import State
 from walras.core.bids import Proposal
 from walras.market.kinds import ConstantProduct
-from walras.protocol.fleet import Observation, encode_observations
-from walras.protocol.records import Challenge, FleetUpdate, MarketUpdate, Observations
+from walras.protocol.fleet import FleetUpdate
+from walras.protocol.probes import (
+    Challenge,
+    Echo,
+    Observation,
+    Observations,
+    encode_observations,
+)
+from walras.protocol.records import MarketUpdate
 from walras.sdk.client import Client
 from walras.sdk.signing import sign_record
 
@@ -126,26 +134,44 @@ async def put(engine: Engine, client: Client, *, price: int) -> None:
     await client.put_venues(sign_record(update, operator))
 
 
+FORKED = 1, bytes(range(32))
+"""Size and root of a checkpoint that is not the log's."""
+
+
 def report(
     rules: FleetRules, epoch: int, log: tuple[int, bytes], **changes: object
 ) -> tuple[Observations, bytes]:
-    """The prober, holding this checkpoint, saw no echo of `broken`; its challenge then changed."""
+    """The prober, holding this checkpoint, saw no echo of `broken`; its challenge then changed.
+    `four` echoed that it holds another log.
+    """
+    prober = owner("prober")
+    asked = challenge("broken", rules, epoch, log)
+    asked = replace(asked, **changes)  # type: ignore[arg-type]  # any fields
+    silent = sign_record(asked, signer("prober"))
+    asked_too = sign_record(challenge("four", rules, epoch, log), signer("prober"))
+    echo = Echo(DOMAIN, owner("four"), sha256(asked_too).digest(), *FORKED, in_flight=0, slots=1)
+    seen = {
+        owner("broken"): Observation(silent, b"", 0),
+        owner("four"): Observation(asked_too, sign_record(echo, signer("four")), 900),
+    }
+    body = encode_observations(each for _, each in sorted(seen.items()))
+    return Observations(DOMAIN, prober, epoch, sha256(body).digest()), body
+
+
+def challenge(node: str, rules: FleetRules, epoch: int, log: tuple[int, bytes]) -> Challenge:
     key = VrfKey.from_seed(sha256(b"prober").digest())
-    proof, output = key.prove(vrf_input(DOMAIN, epoch, owner("broken")))
-    challenge = Challenge(
+    proof, output = key.prove(vrf_input(DOMAIN, epoch, owner(node)))
+    return Challenge(
         domain=DOMAIN,
         epoch=epoch,
         prober=key.public_key,
-        node=owner("broken"),
-        nonce=sha256(b"nonce").digest(),
+        node=owner(node),
+        nonce=sha256(b"nonce" + node.encode()).digest(),
         checkpoint_size=log[0],
         checkpoint_root=log[1],
         vrf_proof=proof,
         sent_ms=due_ms(output, epoch, rules),
     )
-    challenge = replace(challenge, **changes)  # type: ignore[arg-type]  # any fields
-    body = encode_observations([Observation(sign_record(challenge, signer("prober")), b"", 0)])
-    return Observations(DOMAIN, key.public_key, epoch, sha256(body).digest()), body
 
 
 async def play_all(play: Play) -> None:

@@ -12,6 +12,7 @@ from walras.audit.note import Checkpoint, NoteKey, sign_checkpoint
 from walras.audit.replay import Counts
 from walras.audit.tiles import hash_tile, hash_tiles
 from walras.audit.verifier import replay, verify_entries
+from walras.audit.vrf import VrfKey
 from walras.core.bids import Bundle
 from walras.core.errors import AuditFailure, Reason
 from walras.protocol.codec import Signed, decode
@@ -74,12 +75,14 @@ class Forgery:
         origin: the log's domain.
         engine: its signer.
         keys: by public key, of users, operators and solvers that are in on it.
+        vrf: the engine's.
         leaves, blobs: the log as it is being rewritten.
     """
 
     origin: str
     engine: Signer
     keys: Mapping[bytes, Signer]
+    vrf: VrfKey
     leaves: list[bytes]
     blobs: dict[bytes, bytes]
 

@@ -1,5 +1,7 @@
 """A log with a bit of everything, written by a real engine, real nodes and real clients.
 
+Its bids come in the open; the fleet's scenario has sealed ones.
+
 auction 1   winners of two solvers, a tie, rejected bids, a cancelled intent that is filled
 auction 2   after a withdrawal and a market update; partial fills, several legs, a decay
 auction 3   left open by a stop, voided by the next start
@@ -27,6 +29,7 @@ from walras.audit.keys import Signer
 from walras.audit.merkle import Tree
 from walras.audit.note import NoteKey, open_checkpoint, parse_vkey
 from walras.audit.tiles import hash_tile, hash_tiles
+from walras.audit.vrf import VrfKey
 from walras.core.assets import Asset
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import Reason
@@ -81,6 +84,7 @@ class Recorded:
         key: of the log.
         engine: the engine's signer.
         keys: every other signer, by public key.
+        vrf: the engine's.
         receipts: leaf, its index, the receipt's checkpoint.
     """
 
@@ -88,10 +92,12 @@ class Recorded:
     key: NoteKey
     engine: Signer
     keys: dict[bytes, Signer]
+    vrf: VrfKey
     receipts: list[tuple[bytes, int, bytes]]
 
     def forgery(self) -> Forgery:
-        return Forgery(DOMAIN, self.engine, self.keys, list(self.log.leaves), dict(self.log.blobs))
+        leaves, blobs = list(self.log.leaves), dict(self.log.blobs)
+        return Forgery(DOMAIN, self.engine, self.keys, self.vrf, leaves, blobs)
 
 
 def order(
@@ -450,11 +456,13 @@ async def record(play: Play, whole: Callable[[Play], Awaitable[None]]) -> Record
     signers = [signer(name) for name in (*OWNERS, *play.nodes)]
     signers.append(read_key(folder / "operator.key"))
     keys = {one.public_key: one for one in signers}
-    return Recorded(log, key, read_key(folder / "engine.key"), keys, play.receipts)
+    vrf = VrfKey.from_seed(sha256(b"vrf").digest())
+    return Recorded(log, key, read_key(folder / "engine.key"), keys, vrf, play.receipts)
 
 
 @cache
 def recorded() -> Recorded:
     """The log, written once for all tests of a process."""
     with TemporaryDirectory() as folder:
-        return asyncio.run(record(Play(Path(folder)), play_all))
+        settings = {"rules": {"sealed_bids": False}}
+        return asyncio.run(record(Play(Path(folder), settings=settings), play_all))

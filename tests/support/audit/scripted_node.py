@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 import grpc
 
@@ -12,6 +11,7 @@ from walras.audit.keys import Signer
 from walras.core.bids import Bid, Proposal
 from walras.protocol.problem import Problem
 from walras.protocol.trade import decode_intent, decode_problem, intent_ids
+from walras.sdk.bidding import begin
 from walras.sdk.node import OPTIONS
 from walras.sdk.signing import sign_record
 
@@ -40,12 +40,17 @@ async def silence(_task: Task) -> AsyncIterator[bytes]:
 
 
 class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
-    """Set `script` before a batch is sealed."""
+    """Set `script` before a batch is sealed; `commits` and `opens` may change what it sends."""
 
     def __init__(self, name: str, signer: Signer) -> None:
         self.name = name
         self.signer = signer
         self.script: Script = silence
+        self.commits: Callable[[bytes], list[bytes]] = lambda sent: [sent]
+        self.opens: Callable[[list[bytes]], list[bytes]] = lambda openings: openings
+        self.tasks: list[bytes] = []
+        self.receipts: list[bytes] = []
+        self.closings: list[pb.Closing] = []
         self._server = grpc.aio.server(options=OPTIONS)
 
     async def start(self) -> str:
@@ -63,13 +68,26 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
         )
 
     async def Solve(
-        self, request: pb.SolveRequest, context: object
+        self, requests: AsyncIterator[pb.SolveRequest], context: object
     ) -> AsyncIterator[pb.SolveResponse]:
+        request = await anext(requests)
+        self.tasks.append(request.task)
+        bidding = begin(request, self.signer, 0)
         bodies = iter(request.intents)
         for place, part in enumerate(request.parts):
             names = intent_ids(part.problem)
             intents = {name: decode_intent(next(bodies)) for name in names}
             problem = decode_problem(part.problem, intents)
-            task = Task(problem, sha256(part.problem).digest(), self.signer)
+            task = Task(problem, part.problem_digest, self.signer)
             async for bid in self.script(task):
-                yield pb.SolveResponse(answers=[pb.Answer(part=place, bid=bid)])
+                for sent in self.commits(bidding.answer(part.problem_digest, bid)):
+                    yield pb.SolveResponse(answers=[pb.Answer(part=place, bid=sent)])
+            done = pb.Answer(part=place, status=pb.PART_STATUS_DONE)
+            yield pb.SolveResponse(answers=[done])
+        async for later in requests:
+            if later.HasField("closing"):
+                self.closings.append(later.closing)
+                openings = self.opens(list(bidding.open(later.closing, None)))
+                yield pb.SolveResponse(openings=openings)
+                return
+            self.receipts.append(later.receipt)

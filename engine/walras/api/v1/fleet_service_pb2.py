@@ -26,7 +26,7 @@ from walras.api.v1 import log_service_pb2 as walras_dot_api_dot_v1_dot_log__serv
 from walras.api.v1 import record_pb2 as walras_dot_api_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!walras/api/v1/fleet_service.proto\x12\rwalras.api.v1\x1a\x1fwalras/api/v1/log_service.proto\x1a\x1awalras/api/v1/record.proto\"\x11\n\x0fGetFleetRequest\"\x91\x01\n\x10GetFleetResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12(\n\x05rules\x18\x02 \x01(\x0b\x32\x19.walras.api.v1.FleetRules\x12\r\n\x05panic\x18\x03 \x01(\x08\x12\x33\n\rconcentration\x18\x04 \x01(\x0b\x32\x1c.walras.api.v1.Concentration\"}\n\rConcentration\x12(\n\x06groups\x18\x01 \x03(\x0b\x32\x18.walras.api.v1.GroupFlow\x12\x0f\n\x07hhi_bps\x18\x02 \x01(\r\x12\x10\n\x08gini_bps\x18\x03 \x01(\r\x12\x10\n\x08nakamoto\x18\x04 \x01(\r\x12\r\n\x05\x61larm\x18\x05 \x01(\x08\"8\n\tGroupFlow\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\t\"\xd3\x02\n\nNodeStatus\x12&\n\x04node\x18\x01 \x01(\x0b\x32\x18.walras.api.v1.FleetNode\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x11\n\tin_flight\x18\x06 \x01(\r\x12\x12\n\nservice_us\x18\x07 \x01(\x04\x12\x0e\n\x06rtt_us\x18\x08 \x01(\x04\x12\x0f\n\x07probers\x18\t \x01(\r\x12\r\n\x05\x63\x61lls\x18\n \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x0b \x01(\x04\x12\x11\n\tejections\x18\x0c \x01(\r\x12\x10\n\x08\x66\x61\x64\x65_bps\x18\r \x01(\r\x12\x12\n\nwarmth_bps\x18\x0e \x01(\r\x12\x0c\n\x04\x62ond\x18\x0f \x01(\t\x12\x16\n\x0e\x63\x61naries_found\x18\x10 \x01(\r\x12\x17\n\x0f\x63\x61naries_missed\x18\x11 \x01(\r\"9\n\x10ListNodesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListNodesResponse\x12(\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.walras.api.v1.NodeStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\":\n\x0fGetNodeResponse\x12\'\n\x04node\x18\x01 \x01(\x0b\x32\x19.walras.api.v1.NodeStatus\":\n\x12UpdateFleetRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\">\n\x13UpdateFleetResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"O\n\x19SubmitObservationsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x0c\"E\n\x1aSubmitObservationsResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt2\xb6\x03\n\x0c\x46leetService\x12K\n\x08GetFleet\x12\x1e.walras.api.v1.GetFleetRequest\x1a\x1f.walras.api.v1.GetFleetResponse\x12N\n\tListNodes\x12\x1f.walras.api.v1.ListNodesRequest\x1a .walras.api.v1.ListNodesResponse\x12H\n\x07GetNode\x12\x1d.walras.api.v1.GetNodeRequest\x1a\x1e.walras.api.v1.GetNodeResponse\x12T\n\x0bUpdateFleet\x12!.walras.api.v1.UpdateFleetRequest\x1a\".walras.api.v1.UpdateFleetResponse\x12i\n\x12SubmitObservations\x12(.walras.api.v1.SubmitObservationsRequest\x1a).walras.api.v1.SubmitObservationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!walras/api/v1/fleet_service.proto\x12\rwalras.api.v1\x1a\x1fwalras/api/v1/log_service.proto\x1a\x1awalras/api/v1/record.proto\"\x11\n\x0fGetFleetRequest\"\x91\x01\n\x10GetFleetResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12(\n\x05rules\x18\x02 \x01(\x0b\x32\x19.walras.api.v1.FleetRules\x12\r\n\x05panic\x18\x03 \x01(\x08\x12\x33\n\rconcentration\x18\x04 \x01(\x0b\x32\x1c.walras.api.v1.Concentration\"}\n\rConcentration\x12(\n\x06groups\x18\x01 \x03(\x0b\x32\x18.walras.api.v1.GroupFlow\x12\x0f\n\x07hhi_bps\x18\x02 \x01(\r\x12\x10\n\x08gini_bps\x18\x03 \x01(\r\x12\x10\n\x08nakamoto\x18\x04 \x01(\r\x12\r\n\x05\x61larm\x18\x05 \x01(\x08\"8\n\tGroupFlow\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\t\"\xe3\x03\n\nNodeStatus\x12&\n\x04node\x18\x01 \x01(\x0b\x32\x18.walras.api.v1.FleetNode\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x11\n\tin_flight\x18\x06 \x01(\r\x12\x12\n\nservice_us\x18\x07 \x01(\x04\x12\x0e\n\x06rtt_us\x18\x08 \x01(\x04\x12\x0f\n\x07probers\x18\t \x01(\r\x12\r\n\x05\x63\x61lls\x18\n \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x0b \x01(\x04\x12\x11\n\tejections\x18\x0c \x01(\r\x12\x10\n\x08\x66\x61\x64\x65_bps\x18\r \x01(\r\x12\x12\n\nwarmth_bps\x18\x0e \x01(\r\x12\x0c\n\x04\x62ond\x18\x0f \x01(\t\x12\x16\n\x0e\x63\x61naries_found\x18\x10 \x01(\r\x12\x17\n\x0f\x63\x61naries_missed\x18\x11 \x01(\r\x12\x10\n\x08until_ms\x18\x12 \x01(\x04\x12\x13\n\x0b\x63\x61ll_errors\x18\x13 \x01(\r\x12\x14\n\x0cprobe_errors\x18\x14 \x01(\r\x12\x0e\n\x06\x62locks\x18\x15 \x01(\r\x12\x17\n\x0f\x63\x61nary_miss_bps\x18\x16 \x01(\r\x12\x17\n\x0futilisation_bps\x18\x17 \x01(\x04\x12\x0f\n\x07wait_us\x18\x18 \x01(\x04\"9\n\x10ListNodesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x11ListNodesResponse\x12(\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.walras.api.v1.NodeStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\":\n\x0fGetNodeResponse\x12\'\n\x04node\x18\x01 \x01(\x0b\x32\x19.walras.api.v1.NodeStatus\":\n\x12UpdateFleetRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\">\n\x13UpdateFleetResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"O\n\x19SubmitObservationsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x0c\"E\n\x1aSubmitObservationsResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt2\xb6\x03\n\x0c\x46leetService\x12K\n\x08GetFleet\x12\x1e.walras.api.v1.GetFleetRequest\x1a\x1f.walras.api.v1.GetFleetResponse\x12N\n\tListNodes\x12\x1f.walras.api.v1.ListNodesRequest\x1a .walras.api.v1.ListNodesResponse\x12H\n\x07GetNode\x12\x1d.walras.api.v1.GetNodeRequest\x1a\x1e.walras.api.v1.GetNodeResponse\x12T\n\x0bUpdateFleet\x12!.walras.api.v1.UpdateFleetRequest\x1a\".walras.api.v1.UpdateFleetResponse\x12i\n\x12SubmitObservations\x12(.walras.api.v1.SubmitObservationsRequest\x1a).walras.api.v1.SubmitObservationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,23 +42,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GROUPFLOW']._serialized_start=407
   _globals['_GROUPFLOW']._serialized_end=463
   _globals['_NODESTATUS']._serialized_start=466
-  _globals['_NODESTATUS']._serialized_end=805
-  _globals['_LISTNODESREQUEST']._serialized_start=807
-  _globals['_LISTNODESREQUEST']._serialized_end=864
-  _globals['_LISTNODESRESPONSE']._serialized_start=866
-  _globals['_LISTNODESRESPONSE']._serialized_end=952
-  _globals['_GETNODEREQUEST']._serialized_start=954
-  _globals['_GETNODEREQUEST']._serialized_end=1004
-  _globals['_GETNODERESPONSE']._serialized_start=1006
-  _globals['_GETNODERESPONSE']._serialized_end=1064
-  _globals['_UPDATEFLEETREQUEST']._serialized_start=1066
-  _globals['_UPDATEFLEETREQUEST']._serialized_end=1124
-  _globals['_UPDATEFLEETRESPONSE']._serialized_start=1126
-  _globals['_UPDATEFLEETRESPONSE']._serialized_end=1188
-  _globals['_SUBMITOBSERVATIONSREQUEST']._serialized_start=1190
-  _globals['_SUBMITOBSERVATIONSREQUEST']._serialized_end=1269
-  _globals['_SUBMITOBSERVATIONSRESPONSE']._serialized_start=1271
-  _globals['_SUBMITOBSERVATIONSRESPONSE']._serialized_end=1340
-  _globals['_FLEETSERVICE']._serialized_start=1343
-  _globals['_FLEETSERVICE']._serialized_end=1781
+  _globals['_NODESTATUS']._serialized_end=949
+  _globals['_LISTNODESREQUEST']._serialized_start=951
+  _globals['_LISTNODESREQUEST']._serialized_end=1008
+  _globals['_LISTNODESRESPONSE']._serialized_start=1010
+  _globals['_LISTNODESRESPONSE']._serialized_end=1096
+  _globals['_GETNODEREQUEST']._serialized_start=1098
+  _globals['_GETNODEREQUEST']._serialized_end=1148
+  _globals['_GETNODERESPONSE']._serialized_start=1150
+  _globals['_GETNODERESPONSE']._serialized_end=1208
+  _globals['_UPDATEFLEETREQUEST']._serialized_start=1210
+  _globals['_UPDATEFLEETREQUEST']._serialized_end=1268
+  _globals['_UPDATEFLEETRESPONSE']._serialized_start=1270
+  _globals['_UPDATEFLEETRESPONSE']._serialized_end=1332
+  _globals['_SUBMITOBSERVATIONSREQUEST']._serialized_start=1334
+  _globals['_SUBMITOBSERVATIONSREQUEST']._serialized_end=1413
+  _globals['_SUBMITOBSERVATIONSRESPONSE']._serialized_start=1415
+  _globals['_SUBMITOBSERVATIONSRESPONSE']._serialized_end=1484
+  _globals['_FLEETSERVICE']._serialized_start=1487
+  _globals['_FLEETSERVICE']._serialized_end=1925
 # @@protoc_insertion_point(module_scope)

@@ -152,8 +152,17 @@ class NodeStatus(_message.Message):
     BOND_FIELD_NUMBER: _builtins.int
     CANARIES_FOUND_FIELD_NUMBER: _builtins.int
     CANARIES_MISSED_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    CALL_ERRORS_FIELD_NUMBER: _builtins.int
+    PROBE_ERRORS_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    CANARY_MISS_BPS_FIELD_NUMBER: _builtins.int
+    UTILISATION_BPS_FIELD_NUMBER: _builtins.int
+    WAIT_US_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """healthy, warming, ejected, blocked, draining, unbonded, or away."""
+    """healthy, warming, ejected, blocked, draining or unbonded, as the log has it. Of a configured
+    node that the log does not know yet: away, or joining once it is connected.
+    """
     why: _builtins.str
     """For people: until when, and why."""
     connected: _builtins.bool
@@ -172,6 +181,20 @@ class NodeStatus(_message.Message):
     bond: _builtins.str
     canaries_found: _builtins.int
     canaries_missed: _builtins.int
+    until_ms: _builtins.int
+    """How much longer, in ms, it is ejected, blocked or warming; 0 otherwise."""
+    call_errors: _builtins.int
+    """That failed in a row."""
+    probe_errors: _builtins.int
+    blocks: _builtins.int
+    """That lengthen the next one."""
+    canary_miss_bps: _builtins.int
+    """Smoothed share of missed canaries, in 1/10,000."""
+    utilisation_bps: _builtins.int
+    """Calls over what its slots can do, in 1/10,000, and the mean wait for a free slot, by its
+    calls of late; 2^40 µs where the calls are more than it can do.
+    """
+    wait_us: _builtins.int
     @_builtins.property
     def node(self) -> _record_pb2.FleetNode: ...
     def __init__(
@@ -194,10 +217,17 @@ class NodeStatus(_message.Message):
         bond: _builtins.str = ...,
         canaries_found: _builtins.int = ...,
         canaries_missed: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        call_errors: _builtins.int = ...,
+        probe_errors: _builtins.int = ...,
+        blocks: _builtins.int = ...,
+        canary_miss_bps: _builtins.int = ...,
+        utilisation_bps: _builtins.int = ...,
+        wait_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "bond", b"bond", "calls", b"calls", "canaries_found", b"canaries_found", "canaries_missed", b"canaries_missed", "connected", b"connected", "ejections", b"ejections", "errors", b"errors", "fade_bps", b"fade_bps", "in_flight", b"in_flight", "node", b"node", "probers", b"probers", "rtt_us", b"rtt_us", "service_us", b"service_us", "state", b"state", "warmth_bps", b"warmth_bps", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "blocks", b"blocks", "bond", b"bond", "call_errors", b"call_errors", "calls", b"calls", "canaries_found", b"canaries_found", "canaries_missed", b"canaries_missed", "canary_miss_bps", b"canary_miss_bps", "connected", b"connected", "ejections", b"ejections", "errors", b"errors", "fade_bps", b"fade_bps", "in_flight", b"in_flight", "node", b"node", "probe_errors", b"probe_errors", "probers", b"probers", "rtt_us", b"rtt_us", "service_us", b"service_us", "state", b"state", "until_ms", b"until_ms", "utilisation_bps", b"utilisation_bps", "wait_us", b"wait_us", "warmth_bps", b"warmth_bps", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

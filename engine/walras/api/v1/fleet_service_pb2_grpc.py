@@ -74,7 +74,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListNodes(self, request, context):
-        """By ascending key.
+        """By ascending key; then, by name, those configured that the log does not know yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class FleetServiceStub:
     GetFleet: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.GetFleetRequest, _fleet_service_pb2.GetFleetResponse]
     """The fleet as a whole: version, rules, concentration."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.ListNodesRequest, _fleet_service_pb2.ListNodesResponse]
-    """By ascending key."""
+    """By ascending key; then, by name, those configured that the log does not know yet."""
     GetNode: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.GetNodeRequest, _fleet_service_pb2.GetNodeResponse]
     UpdateFleet: _grpc.UnaryUnaryMultiCallable[_fleet_service_pb2.UpdateFleetRequest, _fleet_service_pb2.UpdateFleetResponse]
     """Drains nodes, or takes them back."""
@@ -51,7 +51,7 @@ class FleetServiceAsyncStub(FleetServiceStub):
     GetFleet: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.GetFleetRequest, _fleet_service_pb2.GetFleetResponse]  # type: ignore[assignment]
     """The fleet as a whole: version, rules, concentration."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.ListNodesRequest, _fleet_service_pb2.ListNodesResponse]  # type: ignore[assignment]
-    """By ascending key."""
+    """By ascending key; then, by name, those configured that the log does not know yet."""
     GetNode: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.GetNodeRequest, _fleet_service_pb2.GetNodeResponse]  # type: ignore[assignment]
     UpdateFleet: _aio.UnaryUnaryMultiCallable[_fleet_service_pb2.UpdateFleetRequest, _fleet_service_pb2.UpdateFleetResponse]  # type: ignore[assignment]
     """Drains nodes, or takes them back."""
@@ -75,7 +75,7 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_service_pb2.ListNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_service_pb2.ListNodesResponse, _abc.Awaitable[_fleet_service_pb2.ListNodesResponse]]:
-        """By ascending key."""
+        """By ascending key; then, by name, those configured that the log does not know yet."""
 
     @_abc_1.abstractmethod
     def GetNode(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwalras/api/v1/log_service.proto\x12\rwalras.api.v1\"G\n\x0eInclusionProof\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"O\n\x07Receipt\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\")\n\x14GetCheckpointRequest\x12\x11\n\ttree_size\x18\x01 \x01(\x04\"A\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x14\n\x0cverifier_key\x18\x02 \x01(\t\"1\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"A\n\x18GetInclusionProofRequest\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"Q\n\x1bGetConsistencyProofResponse\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\" \n\x0eGetBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\" \n\x0fGetBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xdd\x03\n\nLogService\x12Z\n\rGetCheckpoint\x12#.walras.api.v1.GetCheckpointRequest\x1a$.walras.api.v1.GetCheckpointResponse\x12Q\n\nGetEntries\x12 .walras.api.v1.GetEntriesRequest\x1a!.walras.api.v1.GetEntriesResponse\x12\x66\n\x11GetInclusionProof\x12\'.walras.api.v1.GetInclusionProofRequest\x1a(.walras.api.v1.GetInclusionProofResponse\x12l\n\x13GetConsistencyProof\x12).walras.api.v1.GetConsistencyProofRequest\x1a*.walras.api.v1.GetConsistencyProofResponse\x12J\n\x07GetBlob\x12\x1d.walras.api.v1.GetBlobRequest\x1a\x1e.walras.api.v1.GetBlobResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwalras/api/v1/log_service.proto\x12\rwalras.api.v1\"G\n\x0eInclusionProof\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"O\n\x07Receipt\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\")\n\x14GetCheckpointRequest\x12\x11\n\ttree_size\x18\x01 \x01(\x04\"_\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x14\n\x0cverifier_key\x18\x02 \x01(\t\x12\x1c\n\x14published_checkpoint\x18\x03 \x01(\x0c\"1\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"A\n\x18GetInclusionProofRequest\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"Q\n\x1bGetConsistencyProofResponse\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\" \n\x0eGetBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\" \n\x0fGetBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xdd\x03\n\nLogService\x12Z\n\rGetCheckpoint\x12#.walras.api.v1.GetCheckpointRequest\x1a$.walras.api.v1.GetCheckpointResponse\x12Q\n\nGetEntries\x12 .walras.api.v1.GetEntriesRequest\x1a!.walras.api.v1.GetEntriesResponse\x12\x66\n\x11GetInclusionProof\x12\'.walras.api.v1.GetInclusionProofRequest\x1a(.walras.api.v1.GetInclusionProofResponse\x12l\n\x13GetConsistencyProof\x12).walras.api.v1.GetConsistencyProofRequest\x1a*.walras.api.v1.GetConsistencyProofResponse\x12J\n\x07GetBlob\x12\x1d.walras.api.v1.GetBlobRequest\x1a\x1e.walras.api.v1.GetBlobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=204
   _globals['_GETCHECKPOINTREQUEST']._serialized_end=245
   _globals['_GETCHECKPOINTRESPONSE']._serialized_start=247
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=312
-  _globals['_GETENTRIESREQUEST']._serialized_start=314
-  _globals['_GETENTRIESREQUEST']._serialized_end=363
-  _globals['_GETENTRIESRESPONSE']._serialized_start=365
-  _globals['_GETENTRIESRESPONSE']._serialized_end=402
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=404
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=469
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=471
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=548
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=550
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=614
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=616
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=697
-  _globals['_GETBLOBREQUEST']._serialized_start=699
-  _globals['_GETBLOBREQUEST']._serialized_end=731
-  _globals['_GETBLOBRESPONSE']._serialized_start=733
-  _globals['_GETBLOBRESPONSE']._serialized_end=765
-  _globals['_LOGSERVICE']._serialized_start=768
-  _globals['_LOGSERVICE']._serialized_end=1245
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=342
+  _globals['_GETENTRIESREQUEST']._serialized_start=344
+  _globals['_GETENTRIESREQUEST']._serialized_end=393
+  _globals['_GETENTRIESRESPONSE']._serialized_start=395
+  _globals['_GETENTRIESRESPONSE']._serialized_end=432
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=434
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=499
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=501
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=578
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=580
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=644
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=646
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=727
+  _globals['_GETBLOBREQUEST']._serialized_start=729
+  _globals['_GETBLOBREQUEST']._serialized_end=761
+  _globals['_GETBLOBRESPONSE']._serialized_start=763
+  _globals['_GETBLOBRESPONSE']._serialized_end=795
+  _globals['_LOGSERVICE']._serialized_start=798
+  _globals['_LOGSERVICE']._serialized_end=1275
 # @@protoc_insertion_point(module_scope)

@@ -98,18 +98,24 @@ class GetCheckpointResponse(_message.Message):
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    PUBLISHED_CHECKPOINT_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     verifier_key: _builtins.str
     """The engine's verifier key (C2SP signed note), for convenience; trust one that you got elsewhere."""
+    published_checkpoint: _builtins.bytes
+    """The newest checkpoint that was published: with the cosignatures of a quorum of witnesses, where
+    the engine has any. Empty where it publishes none.
+    """
     def __init__(
         self,
         *,
         checkpoint: _builtins.bytes = ...,
         verifier_key: _builtins.str = ...,
+        published_checkpoint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "verifier_key", b"verifier_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "published_checkpoint", b"published_checkpoint", "verifier_key", b"verifier_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -675,6 +675,7 @@ class Rules(_message.Message):
     MAX_PRICE_RATIO_FIELD_NUMBER: _builtins.int
     MAX_VENUE_AGE_MS_FIELD_NUMBER: _builtins.int
     MAX_VENUE_MOVE_BPS_FIELD_NUMBER: _builtins.int
+    SEALED_BIDS_FIELD_NUMBER: _builtins.int
     collar_bps: _builtins.int
     reward_cap: _builtins.int
     max_bids: _builtins.int
@@ -685,6 +686,8 @@ class Rules(_message.Message):
     max_price_ratio: _builtins.int
     max_venue_age_ms: _builtins.int
     max_venue_move_bps: _builtins.int
+    sealed_bids: _builtins.bool
+    """Solvers commit to bids before any is opened."""
     def __init__(
         self,
         *,
@@ -697,10 +700,11 @@ class Rules(_message.Message):
         max_price_ratio: _builtins.int = ...,
         max_venue_age_ms: _builtins.int = ...,
         max_venue_move_bps: _builtins.int = ...,
+        sealed_bids: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "max_price_ratio", b"max_price_ratio", "max_venue_age_ms", b"max_venue_age_ms", "max_venue_move_bps", b"max_venue_move_bps", "min_venue_value", b"min_venue_value", "reward_cap", b"reward_cap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "max_price_ratio", b"max_price_ratio", "max_venue_age_ms", b"max_venue_age_ms", "max_venue_move_bps", b"max_venue_move_bps", "min_venue_value", b"min_venue_value", "reward_cap", b"reward_cap", "sealed_bids", b"sealed_bids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -800,6 +804,7 @@ class Sealed(_message.Message):
     SOLVERS_FIELD_NUMBER: _builtins.int
     DISPATCH_DIGEST_FIELD_NUMBER: _builtins.int
     CANARIES_DIGEST_FIELD_NUMBER: _builtins.int
+    BID_KEY_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     problem_digest: _builtins.bytes
     sealed_ms: _builtins.int
@@ -808,6 +813,8 @@ class Sealed(_message.Message):
     """SHA-256 of the Dispatch, the name of its blob; empty where nobody was asked."""
     canaries_digest: _builtins.bytes
     """SHA-256(salt || ids of the canary intents, ascending); Observed reveals both."""
+    bid_key: _builtins.bytes
+    """X25519; bids open to it. Empty where bids come in the open."""
     @_builtins.property
     def solvers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SolverKey]:
         """Who was asked or stood by; only their bids count."""
@@ -822,10 +829,11 @@ class Sealed(_message.Message):
         solvers: _abc.Iterable[Global___SolverKey] | None = ...,
         dispatch_digest: _builtins.bytes = ...,
         canaries_digest: _builtins.bytes = ...,
+        bid_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "canaries_digest", b"canaries_digest", "deadline_ms", b"deadline_ms", "dispatch_digest", b"dispatch_digest", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms", "solvers", b"solvers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_key", b"bid_key", "canaries_digest", b"canaries_digest", "deadline_ms", b"deadline_ms", "dispatch_digest", b"dispatch_digest", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms", "solvers", b"solvers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -861,11 +869,15 @@ class BidReceived(_message.Message):
     BID_DIGEST_FIELD_NUMBER: _builtins.int
     SOLVER_FIELD_NUMBER: _builtins.int
     RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     bid_digest: _builtins.bytes
     """SHA-256 of the bid's envelope, the name of its blob."""
     solver: _builtins.bytes
     received_ms: _builtins.int
+    """Of its commitment, where bids are sealed."""
+    salt: _builtins.bytes
+    """32 bytes where bids are sealed: SHA-256(envelope || salt) is the commitment."""
     def __init__(
         self,
         *,
@@ -873,14 +885,285 @@ class BidReceived(_message.Message):
         bid_digest: _builtins.bytes = ...,
         solver: _builtins.bytes = ...,
         received_ms: _builtins.int = ...,
+        salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_digest", b"bid_digest", "received_ms", b"received_ms", "solver", b"solver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_digest", b"bid_digest", "received_ms", b"received_ms", "salt", b"salt", "solver", b"solver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BidReceived: _TypeAlias = BidReceived  # noqa: Y015
+
+@_typing.final
+class Task(_message.Message):
+    """What the engine asks a node for and until when; the node keeps it. Signed by the engine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    SENT_MS_FIELD_NUMBER: _builtins.int
+    DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    BID_KEY_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    auction_id: _builtins.int
+    solver: _builtins.bytes
+    """Who is asked."""
+    sent_ms: _builtins.int
+    deadline_ms: _builtins.int
+    bid_key: _builtins.bytes
+    """As in Sealed."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of each part's Problem bytes."""
+
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        auction_id: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        parts: _abc.Iterable[_builtins.bytes] | None = ...,
+        sent_ms: _builtins.int = ...,
+        deadline_ms: _builtins.int = ...,
+        bid_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_key", b"bid_key", "deadline_ms", b"deadline_ms", "domain", b"domain", "parts", b"parts", "sent_ms", b"sent_ms", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class Commitment(_message.Message):
+    """A bid that is not shown yet. Signed by its solver."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    PART_DIGEST_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    TASK_DIGEST_FIELD_NUMBER: _builtins.int
+    RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    auction_id: _builtins.int
+    solver: _builtins.bytes
+    part_digest: _builtins.bytes
+    commitment: _builtins.bytes
+    """SHA-256(the bid's envelope || 32 bytes of salt)."""
+    task_digest: _builtins.bytes
+    """SHA-256 of the Task's envelope, and when it came, by the solver's clock."""
+    received_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        auction_id: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        part_digest: _builtins.bytes = ...,
+        commitment: _builtins.bytes = ...,
+        task_digest: _builtins.bytes = ...,
+        received_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "commitment", b"commitment", "domain", b"domain", "part_digest", b"part_digest", "received_ms", b"received_ms", "solver", b"solver", "task_digest", b"task_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Commitment: _TypeAlias = Commitment  # noqa: Y015
+
+@_typing.final
+class BidReceipt(_message.Message):
+    """When commitments, or bids in the open, came in; the solver keeps it. Signed by the engine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    auction_id: _builtins.int
+    solver: _builtins.bytes
+    received_ms: _builtins.int
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of each envelope."""
+
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        auction_id: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        digests: _abc.Iterable[_builtins.bytes] | None = ...,
+        received_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "digests", b"digests", "domain", b"domain", "received_ms", b"received_ms", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BidReceipt: _TypeAlias = BidReceipt  # noqa: Y015
+
+@_typing.final
+class Committed(_message.Message):
+    """Every commitment that came in time; no bid was open yet. Logged before any is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_DIGEST_FIELD_NUMBER: _builtins.int
+    CLOSED_MS_FIELD_NUMBER: _builtins.int
+    auction_id: _builtins.int
+    commitments: _builtins.int
+    commitments_digest: _builtins.bytes
+    """SHA-256 of the Commitments, the name of their blob."""
+    closed_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        auction_id: _builtins.int = ...,
+        commitments: _builtins.int = ...,
+        commitments_digest: _builtins.bytes = ...,
+        closed_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "closed_ms", b"closed_ms", "commitments", b"commitments", "commitments_digest", b"commitments_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Committed: _TypeAlias = Committed  # noqa: Y015
+
+@_typing.final
+class Commitments(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceivedCommitment]:
+        """In the order in which they came."""
+
+    def __init__(
+        self,
+        *,
+        commitments: _abc.Iterable[Global___ReceivedCommitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitments", b"commitments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Commitments: _TypeAlias = Commitments  # noqa: Y015
+
+@_typing.final
+class ReceivedCommitment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    envelope: _builtins.bytes
+    """As it came: the envelope of a Commitment, if it is one."""
+    solver: _builtins.bytes
+    """The node that sent it."""
+    received_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        envelope: _builtins.bytes = ...,
+        solver: _builtins.bytes = ...,
+        received_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "received_ms", b"received_ms", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceivedCommitment: _TypeAlias = ReceivedCommitment  # noqa: Y015
+
+@_typing.final
+class Opening(_message.Message):
+    """A bid on its way to the engine. Signed by its solver."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    auction_id: _builtins.int
+    solver: _builtins.bytes
+    commitment: _builtins.bytes
+    sealed: _builtins.bytes
+    """The bid's envelope and its salt, in a SealedBox for the auction's bid_key."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        auction_id: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        commitment: _builtins.bytes = ...,
+        sealed: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "commitment", b"commitment", "domain", b"domain", "sealed", b"sealed", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Opening: _TypeAlias = Opening  # noqa: Y015
+
+@_typing.final
+class BidUnopened(_message.Message):
+    """A commitment that came to no bid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUCTION_ID_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    SOLVER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPENING_DIGEST_FIELD_NUMBER: _builtins.int
+    auction_id: _builtins.int
+    place: _builtins.int
+    """Its place in Commitments."""
+    solver: _builtins.bytes
+    reason: _builtins.str
+    opening_digest: _builtins.bytes
+    """SHA-256 of the Opening's envelope, the name of its blob, where there was one."""
+    def __init__(
+        self,
+        *,
+        auction_id: _builtins.int = ...,
+        place: _builtins.int = ...,
+        solver: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        opening_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "opening_digest", b"opening_digest", "place", b"place", "reason", b"reason", "solver", b"solver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BidUnopened: _TypeAlias = BidUnopened  # noqa: Y015
 
 @_typing.final
 class BidRejected(_message.Message):
@@ -935,19 +1218,20 @@ Global___Detail: _TypeAlias = Detail  # noqa: Y015
 
 @_typing.final
 class Closed(_message.Message):
-    """The SHA-256 of this record's envelope is the tie seed."""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     AUCTION_ID_FIELD_NUMBER: _builtins.int
     PROBLEM_DIGEST_FIELD_NUMBER: _builtins.int
     BIDS_FIELD_NUMBER: _builtins.int
     BIDS_DIGEST_FIELD_NUMBER: _builtins.int
+    BID_SECRET_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     problem_digest: _builtins.bytes
     bids: _builtins.int
     bids_digest: _builtins.bytes
     """SHA-256 over the received bids' digests, sorted and concatenated."""
+    bid_secret: _builtins.bytes
+    """Of Sealed.bid_key, for anybody to open what came."""
     def __init__(
         self,
         *,
@@ -955,10 +1239,11 @@ class Closed(_message.Message):
         problem_digest: _builtins.bytes = ...,
         bids: _builtins.int = ...,
         bids_digest: _builtins.bytes = ...,
+        bid_secret: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bids", b"bids", "bids_digest", b"bids_digest", "problem_digest", b"problem_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_secret", b"bid_secret", "bids", b"bids", "bids_digest", b"bids_digest", "problem_digest", b"problem_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -970,18 +1255,22 @@ class Awarded(_message.Message):
 
     AUCTION_ID_FIELD_NUMBER: _builtins.int
     BUNDLE_DIGEST_FIELD_NUMBER: _builtins.int
+    TIE_PROOF_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     bundle_digest: _builtins.bytes
     """SHA-256 of the bundle's envelope, the name of its blob."""
+    tie_proof: _builtins.bytes
+    """Of the engine's VRF key over the closed set of bids; its output is the tie seed."""
     def __init__(
         self,
         *,
         auction_id: _builtins.int = ...,
         bundle_digest: _builtins.bytes = ...,
+        tie_proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bundle_digest", b"bundle_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bundle_digest", b"bundle_digest", "tie_proof", b"tie_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1340,18 +1629,21 @@ class FleetRules(_message.Message):
     PROBERS_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    MIN_BOND_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     weigh: _builtins.str
     bond_asset: _builtins.str
     region: _builtins.str
     """Where the engine is."""
+    min_bond: _builtins.str
+    """Atoms of bond_asset, a decimal integer."""
     @_builtins.property
     def probers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """By ascending key."""
 
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetSetting]:
-        """Every numeric setting, by ascending name."""
+        """Every numeric setting but min_bond, by ascending name."""
 
     def __init__(
         self,
@@ -1362,10 +1654,11 @@ class FleetRules(_message.Message):
         probers: _abc.Iterable[_builtins.bytes] | None = ...,
         settings: _abc.Iterable[Global___FleetSetting] | None = ...,
         region: _builtins.str = ...,
+        min_bond: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bond_asset", b"bond_asset", "policy", b"policy", "probers", b"probers", "region", b"region", "settings", b"settings", "weigh", b"weigh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bond_asset", b"bond_asset", "min_bond", b"min_bond", "policy", b"policy", "probers", b"probers", "region", b"region", "settings", b"settings", "weigh", b"weigh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,41 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from walras.api.v1 import log_service_pb2 as walras_dot_api_dot_v1_dot_log__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/solver_service.proto\x12\rwalras.api.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xc9\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\x0e\n\x06\x63hains\x18\x06 \x03(\t\x12\x13\n\x0bvenue_kinds\x18\x07 \x03(\t\x12\x13\n\x0bmax_intents\x18\x08 \x01(\r\x12\x12\n\nmax_venues\x18\t \x01(\r\x12\x15\n\rheld_problems\x18\n \x01(\r\"q\n\x0cSolveRequest\x12)\n\x05parts\x18\x01 \x03(\x0b\x32\x1a.walras.api.v1.ProblemPart\x12\x0f\n\x07intents\x18\x02 \x03(\x0c\x12\x11\n\tbudget_ms\x18\x03 \x01(\r\x12\x12\n\ncheckpoint\x18\x04 \x01(\x0c\"b\n\x0bProblemPart\x12\x0f\n\x07problem\x18\x01 \x01(\x0c\x12*\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1b.walras.api.v1.ProblemDelta\x12\x16\n\x0eproblem_digest\x18\x03 \x01(\x0c\"G\n\x0cProblemDelta\x12\x13\n\x0b\x62\x61se_digest\x18\x01 \x01(\x0c\x12\"\n\x05spans\x18\x02 \x03(\x0b\x32\x13.walras.api.v1.Span\"6\n\x04Span\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0e\n\x06length\x18\x02 \x01(\x04\x12\x0e\n\x06insert\x18\x03 \x01(\x0c\"J\n\rSolveResponse\x12&\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x15.walras.api.v1.Answer\x12\x11\n\tin_flight\x18\x02 \x01(\r\"^\n\x06\x41nswer\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\x0b\n\x03\x62id\x18\x02 \x01(\x0c\x12)\n\x06status\x18\x03 \x01(\x0e\x32\x19.walras.api.v1.PartStatus\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x13\n\x11ReportLoadRequest\";\n\x12ReportLoadResponse\x12\x11\n\tin_flight\x18\x01 \x01(\r\x12\x12\n\nlatency_us\x18\x02 \x01(\x04\"!\n\x0cProbeRequest\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"\x1d\n\rProbeResponse\x12\x0c\n\x04\x65\x63ho\x18\x01 \x01(\x0c*\xc0\x01\n\nPartStatus\x12\x1b\n\x17PART_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10PART_STATUS_DONE\x10\x01\x12\x1c\n\x18PART_STATUS_BASE_UNKNOWN\x10\x02\x12\x17\n\x13PART_STATUS_TIMEOUT\x10\x03\x12\x17\n\x13PART_STATUS_REFUSED\x10\x04\x12\x17\n\x13PART_STATUS_INVALID\x10\x05\x12\x16\n\x12PART_STATUS_FAILED\x10\x06\x32\xb9\x02\n\rSolverService\x12K\n\x08\x44\x65scribe\x12\x1e.walras.api.v1.DescribeRequest\x1a\x1f.walras.api.v1.DescribeResponse\x12\x44\n\x05Solve\x12\x1b.walras.api.v1.SolveRequest\x1a\x1c.walras.api.v1.SolveResponse0\x01\x12Q\n\nReportLoad\x12 .walras.api.v1.ReportLoadRequest\x1a!.walras.api.v1.ReportLoadResponse\x12\x42\n\x05Probe\x12\x1b.walras.api.v1.ProbeRequest\x1a\x1c.walras.api.v1.ProbeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/solver_service.proto\x12\rwalras.api.v1\x1a\x1fwalras/api/v1/log_service.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xc9\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\x0e\n\x06\x63hains\x18\x06 \x03(\t\x12\x13\n\x0bvenue_kinds\x18\x07 \x03(\t\x12\x13\n\x0bmax_intents\x18\x08 \x01(\r\x12\x12\n\nmax_venues\x18\t \x01(\r\x12\x15\n\rheld_problems\x18\n \x01(\r\"\xb9\x01\n\x0cSolveRequest\x12)\n\x05parts\x18\x01 \x03(\x0b\x32\x1a.walras.api.v1.ProblemPart\x12\x0f\n\x07intents\x18\x02 \x03(\x0c\x12\x11\n\tbudget_ms\x18\x03 \x01(\r\x12\x12\n\ncheckpoint\x18\x04 \x01(\x0c\x12\x0c\n\x04task\x18\x05 \x01(\x0c\x12\x0f\n\x07receipt\x18\x06 \x01(\x0c\x12\'\n\x07\x63losing\x18\x07 \x01(\x0b\x32\x16.walras.api.v1.Closing\"w\n\x07\x43losing\x12\x11\n\tcommitted\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ommitments\x18\x02 \x01(\x0c\x12\x30\n\tinclusion\x18\x03 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\x12\x12\n\ncheckpoint\x18\x04 \x01(\x0c\"b\n\x0bProblemPart\x12\x0f\n\x07problem\x18\x01 \x01(\x0c\x12*\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1b.walras.api.v1.ProblemDelta\x12\x16\n\x0eproblem_digest\x18\x03 \x01(\x0c\"G\n\x0cProblemDelta\x12\x13\n\x0b\x62\x61se_digest\x18\x01 \x01(\x0c\x12\"\n\x05spans\x18\x02 \x03(\x0b\x32\x13.walras.api.v1.Span\"6\n\x04Span\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0e\n\x06length\x18\x02 \x01(\x04\x12\x0e\n\x06insert\x18\x03 \x01(\x0c\"\\\n\rSolveResponse\x12&\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x15.walras.api.v1.Answer\x12\x11\n\tin_flight\x18\x02 \x01(\r\x12\x10\n\x08openings\x18\x03 \x03(\x0c\"^\n\x06\x41nswer\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\x0b\n\x03\x62id\x18\x02 \x01(\x0c\x12)\n\x06status\x18\x03 \x01(\x0e\x32\x19.walras.api.v1.PartStatus\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x13\n\x11ReportLoadRequest\";\n\x12ReportLoadResponse\x12\x11\n\tin_flight\x18\x01 \x01(\r\x12\x12\n\nlatency_us\x18\x02 \x01(\x04\"!\n\x0cProbeRequest\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"\x1d\n\rProbeResponse\x12\x0c\n\x04\x65\x63ho\x18\x01 \x01(\x0c*\xc0\x01\n\nPartStatus\x12\x1b\n\x17PART_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10PART_STATUS_DONE\x10\x01\x12\x1c\n\x18PART_STATUS_BASE_UNKNOWN\x10\x02\x12\x17\n\x13PART_STATUS_TIMEOUT\x10\x03\x12\x17\n\x13PART_STATUS_REFUSED\x10\x04\x12\x17\n\x13PART_STATUS_INVALID\x10\x05\x12\x16\n\x12PART_STATUS_FAILED\x10\x06\x32\xbb\x02\n\rSolverService\x12K\n\x08\x44\x65scribe\x12\x1e.walras.api.v1.DescribeRequest\x1a\x1f.walras.api.v1.DescribeResponse\x12\x46\n\x05Solve\x12\x1b.walras.api.v1.SolveRequest\x1a\x1c.walras.api.v1.SolveResponse(\x01\x30\x01\x12Q\n\nReportLoad\x12 .walras.api.v1.ReportLoadRequest\x1a!.walras.api.v1.ReportLoadResponse\x12\x42\n\x05Probe\x12\x1b.walras.api.v1.ProbeRequest\x1a\x1c.walras.api.v1.ProbeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'walras.api.v1.solver_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTSTATUS']._serialized_start=941
-  _globals['_PARTSTATUS']._serialized_end=1133
-  _globals['_DESCRIBEREQUEST']._serialized_start=53
-  _globals['_DESCRIBEREQUEST']._serialized_end=70
-  _globals['_DESCRIBERESPONSE']._serialized_start=73
-  _globals['_DESCRIBERESPONSE']._serialized_end=274
-  _globals['_SOLVEREQUEST']._serialized_start=276
-  _globals['_SOLVEREQUEST']._serialized_end=389
-  _globals['_PROBLEMPART']._serialized_start=391
-  _globals['_PROBLEMPART']._serialized_end=489
-  _globals['_PROBLEMDELTA']._serialized_start=491
-  _globals['_PROBLEMDELTA']._serialized_end=562
-  _globals['_SPAN']._serialized_start=564
-  _globals['_SPAN']._serialized_end=618
-  _globals['_SOLVERESPONSE']._serialized_start=620
-  _globals['_SOLVERESPONSE']._serialized_end=694
-  _globals['_ANSWER']._serialized_start=696
-  _globals['_ANSWER']._serialized_end=790
-  _globals['_REPORTLOADREQUEST']._serialized_start=792
-  _globals['_REPORTLOADREQUEST']._serialized_end=811
-  _globals['_REPORTLOADRESPONSE']._serialized_start=813
-  _globals['_REPORTLOADRESPONSE']._serialized_end=872
-  _globals['_PROBEREQUEST']._serialized_start=874
-  _globals['_PROBEREQUEST']._serialized_end=907
-  _globals['_PROBERESPONSE']._serialized_start=909
-  _globals['_PROBERESPONSE']._serialized_end=938
-  _globals['_SOLVERSERVICE']._serialized_start=1136
-  _globals['_SOLVERSERVICE']._serialized_end=1449
+  _globals['_PARTSTATUS']._serialized_start=1186
+  _globals['_PARTSTATUS']._serialized_end=1378
+  _globals['_DESCRIBEREQUEST']._serialized_start=86
+  _globals['_DESCRIBEREQUEST']._serialized_end=103
+  _globals['_DESCRIBERESPONSE']._serialized_start=106
+  _globals['_DESCRIBERESPONSE']._serialized_end=307
+  _globals['_SOLVEREQUEST']._serialized_start=310
+  _globals['_SOLVEREQUEST']._serialized_end=495
+  _globals['_CLOSING']._serialized_start=497
+  _globals['_CLOSING']._serialized_end=616
+  _globals['_PROBLEMPART']._serialized_start=618
+  _globals['_PROBLEMPART']._serialized_end=716
+  _globals['_PROBLEMDELTA']._serialized_start=718
+  _globals['_PROBLEMDELTA']._serialized_end=789
+  _globals['_SPAN']._serialized_start=791
+  _globals['_SPAN']._serialized_end=845
+  _globals['_SOLVERESPONSE']._serialized_start=847
+  _globals['_SOLVERESPONSE']._serialized_end=939
+  _globals['_ANSWER']._serialized_start=941
+  _globals['_ANSWER']._serialized_end=1035
+  _globals['_REPORTLOADREQUEST']._serialized_start=1037
+  _globals['_REPORTLOADREQUEST']._serialized_end=1056
+  _globals['_REPORTLOADRESPONSE']._serialized_start=1058
+  _globals['_REPORTLOADRESPONSE']._serialized_end=1117
+  _globals['_PROBEREQUEST']._serialized_start=1119
+  _globals['_PROBEREQUEST']._serialized_end=1152
+  _globals['_PROBERESPONSE']._serialized_start=1154
+  _globals['_PROBERESPONSE']._serialized_end=1183
+  _globals['_SOLVERSERVICE']._serialized_start=1381
+  _globals['_SOLVERSERVICE']._serialized_end=1696
 # @@protoc_insertion_point(module_scope)

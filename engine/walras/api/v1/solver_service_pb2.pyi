@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from walras.api.v1 import log_service_pb2 as _log_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -130,16 +131,25 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 
 @_typing.final
 class SolveRequest(_message.Message):
+    """The first of a call brings the problems; later ones a receipt or the closing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTS_FIELD_NUMBER: _builtins.int
     INTENTS_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
     budget_ms: _builtins.int
     """Bids that arrive within this time count."""
     checkpoint: _builtins.bytes
     """The newest signed checkpoint of the engine's log."""
+    task: _builtins.bytes
+    """A Task in a DSSE envelope."""
+    receipt: _builtins.bytes
+    """A BidReceipt in a DSSE envelope, for what one response brought."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProblemPart]:
         """Problems, each to be solved by itself; at most 64."""
@@ -150,6 +160,8 @@ class SolveRequest(_message.Message):
         order; all of those of a problem without a base.
         """
 
+    @_builtins.property
+    def closing(self) -> Global___Closing: ...
     def __init__(
         self,
         *,
@@ -157,14 +169,53 @@ class SolveRequest(_message.Message):
         intents: _abc.Iterable[_builtins.bytes] | None = ...,
         budget_ms: _builtins.int = ...,
         checkpoint: _builtins.bytes = ...,
+        task: _builtins.bytes = ...,
+        receipt: _builtins.bytes = ...,
+        closing: Global___Closing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closing", b"closing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "checkpoint", b"checkpoint", "intents", b"intents", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "checkpoint", b"checkpoint", "closing", b"closing", "intents", b"intents", "parts", b"parts", "receipt", b"receipt", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SolveRequest: _TypeAlias = SolveRequest  # noqa: Y015
+
+@_typing.final
+class Closing(_message.Message):
+    """The set of commitments is closed, and this is in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITTED_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    INCLUSION_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    committed: _builtins.bytes
+    """A Committed in a DSSE envelope."""
+    commitments: _builtins.bytes
+    """The Commitments' bytes."""
+    checkpoint: _builtins.bytes
+    """The signed checkpoint of that tree."""
+    @_builtins.property
+    def inclusion(self) -> _log_service_pb2.InclusionProof:
+        """That the envelope is a leaf of the log."""
+
+    def __init__(
+        self,
+        *,
+        committed: _builtins.bytes = ...,
+        commitments: _builtins.bytes = ...,
+        inclusion: _log_service_pb2.InclusionProof | None = ...,
+        checkpoint: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inclusion", b"inclusion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "commitments", b"commitments", "committed", b"committed", "inclusion", b"inclusion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Closing: _TypeAlias = Closing  # noqa: Y015
 
 @_typing.final
 class ProblemPart(_message.Message):
@@ -258,19 +309,25 @@ class SolveResponse(_message.Message):
 
     ANSWERS_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    OPENINGS_FIELD_NUMBER: _builtins.int
     in_flight: _builtins.int
     """Problems in flight at the node, those of these answers included."""
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]: ...
+    @_builtins.property
+    def openings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Openings in DSSE envelopes, after the closing."""
+
     def __init__(
         self,
         *,
         answers: _abc.Iterable[Global___Answer] | None = ...,
         in_flight: _builtins.int = ...,
+        openings: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "in_flight", b"in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "in_flight", b"in_flight", "openings", b"openings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,7 +346,7 @@ class Answer(_message.Message):
     part: _builtins.int
     """Its place in SolveRequest.parts."""
     bid: _builtins.bytes
-    """A Bid in a DSSE envelope, or empty."""
+    """A Commitment in a DSSE envelope or, where the Task has no bid_key, a Bid; or empty."""
     status: Global___PartStatus.ValueType
     """Set in the part's last answer."""
     detail: _builtins.str

@@ -40,7 +40,7 @@ class SolverServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.DescribeResponse.FromString,
                 _registered_method=True)
-        self.Solve = channel.unary_stream(
+        self.Solve = channel.stream_stream(
                 '/walras.api.v1.SolverService/Solve',
                 request_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveResponse.FromString,
@@ -67,9 +67,12 @@ class SolverServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Solve(self, request, context):
+    def Solve(self, request_iterator, context):
         """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
         may bring several problems: the node's parts of one batch.
+
+        Where bids are sealed, the node commits to each as it is found. Once the engine has closed the set
+        of commitments in its log it says so in the same call, and the node opens its bids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +100,7 @@ def add_SolverServiceServicer_to_server(servicer, server):
                     request_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.DescribeRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.DescribeResponse.SerializeToString,
             ),
-            'Solve': grpc.unary_stream_rpc_method_handler(
+            'Solve': grpc.stream_stream_rpc_method_handler(
                     servicer.Solve,
                     request_deserializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_solver__service__pb2.SolveResponse.SerializeToString,
@@ -152,7 +155,7 @@ class SolverService:
             _registered_method=True)
 
     @staticmethod
-    def Solve(request,
+    def Solve(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -162,8 +165,8 @@ class SolverService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/walras.api.v1.SolverService/Solve',
             walras_dot_api_dot_v1_dot_solver__service__pb2.SolveRequest.SerializeToString,

@@ -34,9 +34,12 @@ class SolverServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SolverServiceAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]
-    Solve: _grpc.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]
+    Solve: _grpc.StreamStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]
     """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
     may bring several problems: the node's parts of one batch.
+
+    Where bids are sealed, the node commits to each as it is found. Once the engine has closed the set
+    of commitments in its log it says so in the same call, and the node opens its bids.
     """
     ReportLoad: _grpc.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]
     """How busy the node is; answered at once."""
@@ -49,9 +52,12 @@ class SolverServiceAsyncStub(SolverServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.DescribeRequest, _solver_service_pb2.DescribeResponse]  # type: ignore[assignment]
-    Solve: _aio.UnaryStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]  # type: ignore[assignment]
+    Solve: _aio.StreamStreamMultiCallable[_solver_service_pb2.SolveRequest, _solver_service_pb2.SolveResponse]  # type: ignore[assignment]
     """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
     may bring several problems: the node's parts of one batch.
+
+    Where bids are sealed, the node commits to each as it is found. Once the engine has closed the set
+    of commitments in its log it says so in the same call, and the node opens its bids.
     """
     ReportLoad: _aio.UnaryUnaryMultiCallable[_solver_service_pb2.ReportLoadRequest, _solver_service_pb2.ReportLoadResponse]  # type: ignore[assignment]
     """How busy the node is; answered at once."""
@@ -71,11 +77,14 @@ class SolverServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Solve(
         self,
-        request: _solver_service_pb2.SolveRequest,
+        request_iterator: _MaybeAsyncIterator[_solver_service_pb2.SolveRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_solver_service_pb2.SolveResponse], _abc.AsyncIterator[_solver_service_pb2.SolveResponse]]:
         """Bids as they are found, until the budget is used up. Several calls may be in flight, and a call
         may bring several problems: the node's parts of one batch.
+
+        Where bids are sealed, the node commits to each as it is found. Once the engine has closed the set
+        of commitments in its log it says so in the same call, and the node opens its bids.
         """
 
     @_abc_1.abstractmethod

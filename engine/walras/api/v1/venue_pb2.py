@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19walras/api/v1/venue.proto\x12\rwalras.api.v1\"\xf4\x01\n\x05Venue\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\t\x12:\n\x10\x63onstant_product\x18\x03 \x01(\x0b\x32\x1e.walras.api.v1.ConstantProductH\x00\x12+\n\x08weighted\x18\x04 \x01(\x0b\x32\x17.walras.api.v1.WeightedH\x00\x12\x30\n\x0bstable_swap\x18\x05 \x01(\x0b\x32\x19.walras.api.v1.StableSwapH\x00\x12.\n\norder_book\x18\x06 \x01(\x0b\x32\x18.walras.api.v1.OrderBookH\x00\x42\x06\n\x04kind\"E\n\x0f\x43onstantProduct\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08reserves\x18\x02 \x03(\t\x12\x10\n\x08\x66\x65\x65_pips\x18\x03 \x01(\r\"[\n\x08Weighted\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61lances\x18\x02 \x03(\t\x12\x0f\n\x07weights\x18\x03 \x03(\t\x12\x0f\n\x07scaling\x18\x04 \x03(\t\x12\x0b\n\x03\x66\x65\x65\x18\x05 \x01(\t\"a\n\nStableSwap\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61lances\x18\x02 \x03(\t\x12\r\n\x05rates\x18\x03 \x03(\t\x12\x15\n\ramplification\x18\x04 \x01(\t\x12\x0b\n\x03\x66\x65\x65\x18\x05 \x01(\t\"p\n\tOrderBook\x12\x0c\n\x04\x62\x61se\x18\x01 \x01(\t\x12\r\n\x05quote\x18\x02 \x01(\t\x12\"\n\x04\x61sks\x18\x03 \x03(\x0b\x32\x14.walras.api.v1.Offer\x12\"\n\x04\x62ids\x18\x04 \x03(\x0b\x32\x14.walras.api.v1.Offer\"#\n\x05Offer\x12\x0c\n\x04give\x18\x01 \x01(\t\x12\x0c\n\x04want\x18\x02 \x01(\t\"3\n\x0bVenueStates\x12$\n\x06venues\x18\x01 \x03(\x0b\x32\x14.walras.api.v1.Venueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19walras/api/v1/venue.proto\x12\rwalras.api.v1\"\xa7\x03\n\x05Venue\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\t\x12:\n\x10\x63onstant_product\x18\x03 \x01(\x0b\x32\x1e.walras.api.v1.ConstantProductH\x00\x12+\n\x08weighted\x18\x04 \x01(\x0b\x32\x17.walras.api.v1.WeightedH\x00\x12\x30\n\x0bstable_swap\x18\x05 \x01(\x0b\x32\x19.walras.api.v1.StableSwapH\x00\x12.\n\norder_book\x18\x06 \x01(\x0b\x32\x18.walras.api.v1.OrderBookH\x00\x12\x33\n\x0c\x63oncentrated\x18\x07 \x01(\x0b\x32\x1b.walras.api.v1.ConcentratedH\x00\x12\x30\n\x0bstable_pool\x18\x08 \x01(\x0b\x32\x19.walras.api.v1.StablePoolH\x00\x12\'\n\x06\x62ridge\x18\t \x01(\x0b\x32\x15.walras.api.v1.BridgeH\x00\x12!\n\x03rfq\x18\n \x01(\x0b\x32\x12.walras.api.v1.RfqH\x00\x42\x06\n\x04kind\"E\n\x0f\x43onstantProduct\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08reserves\x18\x02 \x03(\t\x12\x10\n\x08\x66\x65\x65_pips\x18\x03 \x01(\r\"[\n\x08Weighted\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61lances\x18\x02 \x03(\t\x12\x0f\n\x07weights\x18\x03 \x03(\t\x12\x0f\n\x07scaling\x18\x04 \x03(\t\x12\x0b\n\x03\x66\x65\x65\x18\x05 \x01(\t\"a\n\nStableSwap\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61lances\x18\x02 \x03(\t\x12\r\n\x05rates\x18\x03 \x03(\t\x12\x15\n\ramplification\x18\x04 \x01(\t\x12\x0b\n\x03\x66\x65\x65\x18\x05 \x01(\t\"p\n\tOrderBook\x12\x0c\n\x04\x62\x61se\x18\x01 \x01(\t\x12\r\n\x05quote\x18\x02 \x01(\t\x12\"\n\x04\x61sks\x18\x03 \x03(\x0b\x32\x14.walras.api.v1.Offer\x12\"\n\x04\x62ids\x18\x04 \x03(\x0b\x32\x14.walras.api.v1.Offer\"#\n\x05Offer\x12\x0c\n\x04give\x18\x01 \x01(\t\x12\x0c\n\x04want\x18\x02 \x01(\t\"\x9f\x01\n\x0c\x43oncentrated\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x12\n\nsqrt_price\x18\x02 \x01(\t\x12\x0c\n\x04tick\x18\x03 \x01(\x11\x12\x11\n\tliquidity\x18\x04 \x01(\t\x12\x10\n\x08\x66\x65\x65_pips\x18\x05 \x01(\r\x12\x14\n\x0ctick_spacing\x18\x06 \x01(\r\x12\"\n\x05ticks\x18\x07 \x03(\x0b\x32\x13.walras.api.v1.Tick\"\"\n\x04Tick\x12\r\n\x05index\x18\x01 \x01(\x11\x12\x0b\n\x03net\x18\x02 \x01(\t\"a\n\nStablePool\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61lances\x18\x02 \x03(\t\x12\r\n\x05rates\x18\x03 \x03(\t\x12\x15\n\ramplification\x18\x04 \x01(\t\x12\x0b\n\x03\x66\x65\x65\x18\x05 \x01(\t\"s\n\x06\x42ridge\x12\x0e\n\x06\x61ssets\x18\x01 \x03(\t\x12\x10\n\x08\x63\x61pacity\x18\x02 \x03(\t\x12\x0f\n\x07scaling\x18\x03 \x03(\t\x12\x10\n\x08\x66\x65\x65_pips\x18\x04 \x01(\r\x12\x10\n\x08\x66lat_fee\x18\x05 \x03(\t\x12\x12\n\nlatency_ms\x18\x06 \x01(\r\"\xa3\x01\n\x03Rfq\x12\r\n\x05maker\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x04\x12\x10\n\x08\x61sset_in\x18\x03 \x01(\t\x12\x11\n\tasset_out\x18\x04 \x01(\t\x12\x11\n\tamount_in\x18\x05 \x01(\t\x12\x12\n\namount_out\x18\x06 \x01(\t\x12\x11\n\texpiry_ms\x18\x07 \x01(\x04\x12\x11\n\tsignature\x18\x08 \x01(\x0c\x12\x0c\n\x04left\x18\t \x01(\t\"\x94\x01\n\x05Quote\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\r\n\x05maker\x18\x02 \x01(\x0c\x12\r\n\x05nonce\x18\x03 \x01(\x04\x12\x10\n\x08\x61sset_in\x18\x04 \x01(\t\x12\x11\n\tasset_out\x18\x05 \x01(\t\x12\x11\n\tamount_in\x18\x06 \x01(\t\x12\x12\n\namount_out\x18\x07 \x01(\t\x12\x11\n\texpiry_ms\x18\x08 \x01(\x04\"3\n\x0bVenueStates\x12$\n\x06venues\x18\x01 \x03(\x0b\x32\x14.walras.api.v1.Venueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,17 +32,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'walras.api.v1.venue_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VENUE']._serialized_start=45
-  _globals['_VENUE']._serialized_end=289
-  _globals['_CONSTANTPRODUCT']._serialized_start=291
-  _globals['_CONSTANTPRODUCT']._serialized_end=360
-  _globals['_WEIGHTED']._serialized_start=362
-  _globals['_WEIGHTED']._serialized_end=453
-  _globals['_STABLESWAP']._serialized_start=455
-  _globals['_STABLESWAP']._serialized_end=552
-  _globals['_ORDERBOOK']._serialized_start=554
-  _globals['_ORDERBOOK']._serialized_end=666
-  _globals['_OFFER']._serialized_start=668
-  _globals['_OFFER']._serialized_end=703
-  _globals['_VENUESTATES']._serialized_start=705
-  _globals['_VENUESTATES']._serialized_end=756
+  _globals['_VENUE']._serialized_end=468
+  _globals['_CONSTANTPRODUCT']._serialized_start=470
+  _globals['_CONSTANTPRODUCT']._serialized_end=539
+  _globals['_WEIGHTED']._serialized_start=541
+  _globals['_WEIGHTED']._serialized_end=632
+  _globals['_STABLESWAP']._serialized_start=634
+  _globals['_STABLESWAP']._serialized_end=731
+  _globals['_ORDERBOOK']._serialized_start=733
+  _globals['_ORDERBOOK']._serialized_end=845
+  _globals['_OFFER']._serialized_start=847
+  _globals['_OFFER']._serialized_end=882
+  _globals['_CONCENTRATED']._serialized_start=885
+  _globals['_CONCENTRATED']._serialized_end=1044
+  _globals['_TICK']._serialized_start=1046
+  _globals['_TICK']._serialized_end=1080
+  _globals['_STABLEPOOL']._serialized_start=1082
+  _globals['_STABLEPOOL']._serialized_end=1179
+  _globals['_BRIDGE']._serialized_start=1181
+  _globals['_BRIDGE']._serialized_end=1296
+  _globals['_RFQ']._serialized_start=1299
+  _globals['_RFQ']._serialized_end=1462
+  _globals['_QUOTE']._serialized_start=1465
+  _globals['_QUOTE']._serialized_end=1613
+  _globals['_VENUESTATES']._serialized_start=1615
+  _globals['_VENUESTATES']._serialized_end=1666
 # @@protoc_insertion_point(module_scope)

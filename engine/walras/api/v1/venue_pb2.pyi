@@ -30,6 +30,10 @@ class Venue(_message.Message):
     WEIGHTED_FIELD_NUMBER: _builtins.int
     STABLE_SWAP_FIELD_NUMBER: _builtins.int
     ORDER_BOOK_FIELD_NUMBER: _builtins.int
+    CONCENTRATED_FIELD_NUMBER: _builtins.int
+    STABLE_POOL_FIELD_NUMBER: _builtins.int
+    BRIDGE_FIELD_NUMBER: _builtins.int
+    RFQ_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     cost: _builtins.str
     """What one execution costs, in score units."""
@@ -41,6 +45,14 @@ class Venue(_message.Message):
     def stable_swap(self) -> Global___StableSwap: ...
     @_builtins.property
     def order_book(self) -> Global___OrderBook: ...
+    @_builtins.property
+    def concentrated(self) -> Global___Concentrated: ...
+    @_builtins.property
+    def stable_pool(self) -> Global___StablePool: ...
+    @_builtins.property
+    def bridge(self) -> Global___Bridge: ...
+    @_builtins.property
+    def rfq(self) -> Global___Rfq: ...
     def __init__(
         self,
         *,
@@ -50,12 +62,16 @@ class Venue(_message.Message):
         weighted: Global___Weighted | None = ...,
         stable_swap: Global___StableSwap | None = ...,
         order_book: Global___OrderBook | None = ...,
+        concentrated: Global___Concentrated | None = ...,
+        stable_pool: Global___StablePool | None = ...,
+        bridge: Global___Bridge | None = ...,
+        rfq: Global___Rfq | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["constant_product", b"constant_product", "kind", b"kind", "order_book", b"order_book", "stable_swap", b"stable_swap", "weighted", b"weighted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bridge", b"bridge", "concentrated", b"concentrated", "constant_product", b"constant_product", "kind", b"kind", "order_book", b"order_book", "rfq", b"rfq", "stable_pool", b"stable_pool", "stable_swap", b"stable_swap", "weighted", b"weighted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["constant_product", b"constant_product", "cost", b"cost", "id", b"id", "kind", b"kind", "order_book", b"order_book", "stable_swap", b"stable_swap", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge", b"bridge", "concentrated", b"concentrated", "constant_product", b"constant_product", "cost", b"cost", "id", b"id", "kind", b"kind", "order_book", b"order_book", "rfq", b"rfq", "stable_pool", b"stable_pool", "stable_swap", b"stable_swap", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["constant_product", "weighted", "stable_swap", "order_book"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["constant_product", "weighted", "stable_swap", "order_book", "concentrated", "stable_pool", "bridge", "rfq"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -236,6 +252,259 @@ class Offer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class Concentrated(_message.Message):
+    """Uniswap v3 pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSETS_FIELD_NUMBER: _builtins.int
+    SQRT_PRICE_FIELD_NUMBER: _builtins.int
+    TICK_FIELD_NUMBER: _builtins.int
+    LIQUIDITY_FIELD_NUMBER: _builtins.int
+    FEE_PIPS_FIELD_NUMBER: _builtins.int
+    TICK_SPACING_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
+    sqrt_price: _builtins.str
+    """√(token1 per token0) · 2^96."""
+    tick: _builtins.int
+    liquidity: _builtins.str
+    """In range."""
+    fee_pips: _builtins.int
+    """Of the input, in 10^-6."""
+    tick_spacing: _builtins.int
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """token0 and token1."""
+
+    @_builtins.property
+    def ticks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tick]:
+        """By ascending index."""
+
+    def __init__(
+        self,
+        *,
+        assets: _abc.Iterable[_builtins.str] | None = ...,
+        sqrt_price: _builtins.str = ...,
+        tick: _builtins.int = ...,
+        liquidity: _builtins.str = ...,
+        fee_pips: _builtins.int = ...,
+        tick_spacing: _builtins.int = ...,
+        ticks: _abc.Iterable[Global___Tick] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "fee_pips", b"fee_pips", "liquidity", b"liquidity", "sqrt_price", b"sqrt_price", "tick", b"tick", "tick_spacing", b"tick_spacing", "ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Concentrated: _TypeAlias = Concentrated  # noqa: Y015
+
+@_typing.final
+class Tick(_message.Message):
+    """An initialized tick."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    NET_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    net: _builtins.str
+    """Liquidity that joins where the price rises through it."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        net: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "net", b"net"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tick: _TypeAlias = Tick  # noqa: Y015
+
+@_typing.final
+class StablePool(_message.Message):
+    """Balancer v2 stable pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSETS_FIELD_NUMBER: _builtins.int
+    BALANCES_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    AMPLIFICATION_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    amplification: _builtins.str
+    """A, in thousandths."""
+    fee: _builtins.str
+    """18-decimal fixed point, of the input."""
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def balances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """10^18 · 10^(18 − decimals), times the asset's rate."""
+
+    def __init__(
+        self,
+        *,
+        assets: _abc.Iterable[_builtins.str] | None = ...,
+        balances: _abc.Iterable[_builtins.str] | None = ...,
+        rates: _abc.Iterable[_builtins.str] | None = ...,
+        amplification: _builtins.str = ...,
+        fee: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amplification", b"amplification", "assets", b"assets", "balances", b"balances", "fee", b"fee", "rates", b"rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StablePool: _TypeAlias = StablePool  # noqa: Y015
+
+@_typing.final
+class Bridge(_message.Message):
+    """The same asset on two chains."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSETS_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
+    SCALING_FIELD_NUMBER: _builtins.int
+    FEE_PIPS_FIELD_NUMBER: _builtins.int
+    FLAT_FEE_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_FIELD_NUMBER: _builtins.int
+    fee_pips: _builtins.int
+    """Of the input, in 10^-6."""
+    latency_ms: _builtins.int
+    """Until what it pays arrives."""
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def capacity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Atoms of each that it can still pay."""
+
+    @_builtins.property
+    def scaling(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What brings one atom of each to a common precision."""
+
+    @_builtins.property
+    def flat_fee(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Atoms of the input besides, by which asset that is."""
+
+    def __init__(
+        self,
+        *,
+        assets: _abc.Iterable[_builtins.str] | None = ...,
+        capacity: _abc.Iterable[_builtins.str] | None = ...,
+        scaling: _abc.Iterable[_builtins.str] | None = ...,
+        fee_pips: _builtins.int = ...,
+        flat_fee: _abc.Iterable[_builtins.str] | None = ...,
+        latency_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "capacity", b"capacity", "fee_pips", b"fee_pips", "flat_fee", b"flat_fee", "latency_ms", b"latency_ms", "scaling", b"scaling"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bridge: _TypeAlias = Bridge  # noqa: Y015
+
+@_typing.final
+class Rfq(_message.Message):
+    """A maker's quote, and what is left of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAKER_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    ASSET_IN_FIELD_NUMBER: _builtins.int
+    ASSET_OUT_FIELD_NUMBER: _builtins.int
+    AMOUNT_IN_FIELD_NUMBER: _builtins.int
+    AMOUNT_OUT_FIELD_NUMBER: _builtins.int
+    EXPIRY_MS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    maker: _builtins.bytes
+    """Ed25519 public key."""
+    nonce: _builtins.int
+    asset_in: _builtins.str
+    asset_out: _builtins.str
+    amount_in: _builtins.str
+    amount_out: _builtins.str
+    expiry_ms: _builtins.int
+    signature: _builtins.bytes
+    """By the maker, of the Quote with these fields and the engine's domain."""
+    left: _builtins.str
+    """Atoms of asset_in that the maker still takes."""
+    def __init__(
+        self,
+        *,
+        maker: _builtins.bytes = ...,
+        nonce: _builtins.int = ...,
+        asset_in: _builtins.str = ...,
+        asset_out: _builtins.str = ...,
+        amount_in: _builtins.str = ...,
+        amount_out: _builtins.str = ...,
+        expiry_ms: _builtins.int = ...,
+        signature: _builtins.bytes = ...,
+        left: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_in", b"amount_in", "amount_out", b"amount_out", "asset_in", b"asset_in", "asset_out", b"asset_out", "expiry_ms", b"expiry_ms", "left", b"left", "maker", b"maker", "nonce", b"nonce", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rfq: _TypeAlias = Rfq  # noqa: Y015
+
+@_typing.final
+class Quote(_message.Message):
+    """What a maker signs: up to `amount_in` of one asset for `amount_out` of another, and any part of
+    it at that price.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    MAKER_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    ASSET_IN_FIELD_NUMBER: _builtins.int
+    ASSET_OUT_FIELD_NUMBER: _builtins.int
+    AMOUNT_IN_FIELD_NUMBER: _builtins.int
+    AMOUNT_OUT_FIELD_NUMBER: _builtins.int
+    EXPIRY_MS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    maker: _builtins.bytes
+    nonce: _builtins.int
+    asset_in: _builtins.str
+    asset_out: _builtins.str
+    amount_in: _builtins.str
+    amount_out: _builtins.str
+    expiry_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        maker: _builtins.bytes = ...,
+        nonce: _builtins.int = ...,
+        asset_in: _builtins.str = ...,
+        asset_out: _builtins.str = ...,
+        amount_in: _builtins.str = ...,
+        amount_out: _builtins.str = ...,
+        expiry_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_in", b"amount_in", "amount_out", b"amount_out", "asset_in", b"asset_in", "asset_out", b"asset_out", "domain", b"domain", "expiry_ms", b"expiry_ms", "maker", b"maker", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quote: _TypeAlias = Quote  # noqa: Y015
 
 @_typing.final
 class VenueStates(_message.Message):

@@ -23,13 +23,18 @@ class RingHash:
 
     A request goes clockwise from the SHA-256 of its key to the first node that
     - has fewer calls of this router in flight than ⌈c · (all + 1) · its share of the weight⌉, and
-    - has an expected wait (`expected_us` less round trip and service) of at most `max_wait_ms`.
-    Where none has both, the first within the bound of load alone; there always is one if no node
-    was left out, and else the least expected delay. A node that leaves moves its own keys only; one
-    that comes takes keys for itself only, but for the few points by which the average moves where
-    weights differ. A request without a key goes to a node drawn by weight, as in Envoy.
+    - with this request makes none wait longer than `max_wait_ms`: neither this one by the calls
+      there now (`expected_us` less round trip and service), nor calls on average by how they come
+      and what they take (`NodeView.wait_us`).
+    So a node that is about to have too much keeps as many shards as it can serve, and the others
+    go on clockwise. Where none has both, the first within the bound of load alone; there always is
+    one if no node was left out, and else the least expected delay. A node that leaves moves its own
+    keys only; one that comes takes keys for itself only, but for the few points by which the
+    average moves where weights differ. A request without a key goes to a node drawn by weight, as
+    in Envoy.
 
-    O(log n) while the first node is idle, else O(n) to sum up the calls in flight.
+    O(log n) while the first node is idle, else O(n) to sum up the calls in flight; with a limit of
+    waiting, O(slots) more for each node that is looked at.
 
     Source: Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads, SODA 2018
     (arXiv 1608.01350); Envoy, ring hash and `hash_balance_factor`; gRPC A42.
@@ -67,8 +72,10 @@ class RingHash:
         return late or min(seen, key=lambda node: node.expected_us)
 
     def _is_late(self, node: NodeView) -> bool:
-        wait_us = node.expected_us - node.rtt_us - node.service_us
-        return 0 < self._max_wait_us < wait_us
+        if not self._max_wait_us:
+            return False
+        backlog_us = node.expected_us - node.rtt_us - node.service_us
+        return backlog_us > self._max_wait_us or node.wait_us > self._max_wait_us
 
     def _clockwise(self, pool: Pool, key: bytes) -> Iterator[NodeView]:
         """The nodes of the pool in the order of the ring from the key on, each once."""

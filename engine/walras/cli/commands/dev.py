@@ -85,7 +85,7 @@ async def _dev(config: Config, seed: int, rate: int, *, as_json: bool) -> None:
             market = generate(seed, intents=0, now_ms=clock())
             async with Client(address) as client:
                 # A kept folder has it already, as the auctions left it.
-                if not engine.sequencer.state.assets:
+                if not engine.sequencer.state.market.assets:
                     assert engine.operator is not None  # nobody else was configured
                     await put_market(client, market, engine.operator, config.domain)
                 with waiting("solvers start"):

@@ -1,6 +1,7 @@
 """walras fleet list, show, drain, resume, verify, top, probe, simulate, ray"""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from walras.api.v1 import fleet_service_pb2
+from walras.balance.queueing import MOST_WAIT_US
+from walras.balance.status import State
 from walras.cli.commands.probe import register as register_probe
 from walras.cli.commands.ray_up import register as register_ray
 from walras.cli.commands.simulate import register as register_simulate
@@ -29,7 +32,7 @@ from walras.cli.output import (
 )
 from walras.cli.remote import checked_receipt, log_of
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.records import FleetUpdate
+from walras.protocol.fleet import FleetUpdate
 from walras.sdk.client import Client
 from walras.sdk.keys import read_key
 from walras.sdk.signing import fresh_nonce, sign_record
@@ -41,6 +44,8 @@ Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name or publ
 Nodes = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names or public keys.")]
 
 Status = fleet_service_pb2.NodeStatus
+_NEW = ("away", "joining")
+"""States of configured nodes that the log does not know yet."""
 FleetAnswer = fleet_service_pb2.GetFleetResponse
 
 
@@ -69,6 +74,8 @@ def list_nodes(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> Non
     say(_summary(fleet, nodes))
     if nodes:
         next_step(f"walras fleet show {nodes[0].node.name} --address {address}", "one of them")
+    else:
+        say("the engine has no nodes: add [[solvers]] to its configuration")
 
 
 def show_node(node: Node, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
@@ -78,28 +85,23 @@ def show_node(node: Node, address: Address = DEFAULT_ADDRESS, as_json: Json = Fa
         print_json(_document(status))
         return
     info = status.node
-    fields(
-        {
-            "name": info.name,
-            "public key": info.public_key.hex(),
-            "state": f"{status.state}{': ' if status.why else ''}{status.why}",
-            "address": status.address or "not connected since the engine started",
-            "group, region": f"{info.group or 'its own'}, {info.region or 'not said'}",
-            "slots": f"{info.slots}, {status.in_flight} calls in flight",
-            "takes": _taken(status),
-            "service": f"{status.service_us / 1_000:.1f} ms, as the engine measures",
-            "round trip": f"{status.rtt_us / 1_000:.2f} ms, median of {status.probers} probers"
-            if status.rtt_us
-            else "not measured by a quorum",
-            "calls": f"{status.calls}, {status.errors} failed",
-            "ejections": str(status.ejections),
-            "broken promises": f"{status.fade_bps / 100:.2f} %",
-            "weight": f"{status.warmth_bps / 100:.0f} %",
-            "bond": status.bond,
-            "canaries": f"{status.canaries_found} found, {status.canaries_missed} missed",
-        }
-    )
-    next_step(f"walras fleet drain {info.name} --key operator.key", "take it out of service")
+    shown = {
+        "name": info.name,
+        "public key": info.public_key.hex() or "not known before it is connected",
+        "state": f"{status.state}{': ' if status.why else ''}{status.why}",
+        "address": status.address or "not connected since the engine started",
+        "group, region": f"{info.group or 'its own'}, {info.region or 'not said'}",
+        "slots": f"{info.slots}, {status.in_flight} calls in flight",
+    }
+    if status.state in _NEW:
+        fields(shown)
+        next_step(f"walras fleet list --address {address}", "the others")
+        return
+    fields(shown | _figures(status))
+    does, why = "drain", "take it out of service"
+    if status.state == State.DRAINING:
+        does, why = "resume", "take it back"
+    next_step(f"walras fleet {does} {info.name} --key operator.key --address {address}", why)
 
 
 def drain(
@@ -139,7 +141,7 @@ def verify(
     not follow.
     """
     # What replays a log takes seconds to load; the other commands need not wait for it.
-    from walras.cli.auditing import audit_log  # noqa: PLC0415 - see above
+    from walras.cli.auditing import audit_log, split_views  # noqa: PLC0415 - see above
 
     done = audit_log(log, key)
     rows = _standings(done)
@@ -153,6 +155,7 @@ def verify(
                 "asked": done.counts.asked,
                 "observations": done.counts.records["observations"],
                 "passed_over": dict(done.counts.passed_over),
+                "split_views": split_views(done.counts.split_views),
                 "at_ms": fleet.at_ms,
                 "nodes": rows,
             }
@@ -167,7 +170,7 @@ def verify(
             str(row["name"]),
             str(row["state"]),
             f"{int(str(row['service_us'])) / 1_000:.1f}",
-            f"{int(str(row['rtt_us'])) / 1_000:.2f}",
+            _ms(int(str(row["rtt_us"]))),
             *(str(row[name]) for name in ("calls", "errors", "ejections", "bond")),
         )
     show(made)
@@ -181,6 +184,12 @@ def verify(
         say(
             f"note: {name} was passed over {times} times as not connected, while a quorum of"
             " probers saw it alive"
+        )
+    for view in done.counts.split_views:
+        name = fleet.nodes[view.node].name if view.node in fleet.nodes else view.node.hex()
+        say(
+            f"note: by entry {view.index} {name} signed that the log had the root"
+            f" {view.root.hex()} at {view.size} entries, which it had not: ask for its checkpoint"
         )
     next_step(f"walras audit {log}", "all the rest of it")
 
@@ -197,17 +206,23 @@ def top(
 
 async def _top(address: str, interval: float, count: int, *, as_json: bool) -> None:
     looks = 0
+    live = Live(console=stdout, auto_refresh=False)
+    on_screen = stdout.is_terminal and not as_json
     async with Client(address) as client:
-        with Live(console=stdout, auto_refresh=False, screen=False, transient=False) as live:
+        with live if on_screen else nullcontext():
             while True:
                 fleet, nodes = await _look(client)
                 looks += 1
                 if as_json:
                     now = [_document(node) for node in nodes]
                     print_json_line({"fleet": _document(fleet), "nodes": now})
+                elif on_screen:
+                    # In the live view a line that does not wrap is cut, and alarms stand last.
+                    summary = Text(_summary(fleet, nodes), no_wrap=False, overflow="fold")
+                    live.update(Group(_table(nodes), summary), refresh=True)
                 else:
-                    shown = Group(_table(nodes), Text(_summary(fleet, nodes)))
-                    live.update(shown, refresh=True)
+                    show(_table(nodes))
+                    say(_summary(fleet, nodes))
                 if looks == count:
                     return
                 await asyncio.sleep(interval)
@@ -276,6 +291,8 @@ def _standings(done: "Audited") -> list[dict[str, object]]:
                 "state": status.state,
                 "why": status.why,
                 "service_us": status.service_us,
+                "utilisation_bps": status.utilisation_bps,
+                "wait_us": status.wait_us,
                 "rtt_us": status.rtt_us,
                 "probers": status.probers,
                 "calls": status.calls,
@@ -295,7 +312,9 @@ def _table(nodes: list[Status]) -> Table:
     )  # fmt: skip
     for status in nodes:
         info = status.node
-        state = status.state if status.connected else f"away, {status.state}"
+        state = status.state
+        if not status.connected and state != "away":
+            state = f"away, {state}"
         made.add_row(
             info.name,
             state,
@@ -304,7 +323,7 @@ def _table(nodes: list[Status]) -> Table:
             str(status.in_flight),
             str(info.slots),
             f"{status.service_us / 1_000:.1f}",
-            f"{status.rtt_us / 1_000:.2f}" if status.rtt_us else "",
+            _ms(status.rtt_us),
             f"{status.errors}/{status.calls}",
         )
     return made
@@ -312,13 +331,52 @@ def _table(nodes: list[Status]) -> Table:
 
 def _summary(fleet: FleetAnswer, nodes: list[Status]) -> str:
     flow = fleet.concentration
-    text = f"{len(nodes)} nodes, version {fleet.version}, {fleet.rules.policy}"
+    text = f"{_many(len(nodes), 'node')}, version {fleet.version}, {fleet.rules.policy}"
     if flow.nakamoto:
         text += (
             f"; order flow: HHI {flow.hhi_bps / 10_000:.2f}, Gini {flow.gini_bps / 10_000:.2f},"
             f" Nakamoto {flow.nakamoto}{', ALARM: concentrated' if flow.alarm else ''}"
         )
     return text + ("; PANIC: too few nodes are healthy, all are asked" if fleet.panic else "")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _ms(rtt_us: int) -> str:
+    return f"{rtt_us / 1_000:.2f}" if rtt_us else ""
+
+
+def _figures(status: Status) -> dict[str, str]:
+    """What the log says of a node."""
+    trip = "not measured by a quorum"
+    if status.rtt_us:
+        trip = f"{_ms(status.rtt_us)} ms, median of {_many(status.probers, 'prober')}"
+    row = f"in a row failed {_many(status.call_errors, 'call')}"
+    over = {"ends": f"in {status.until_ms / 1_000:.1f} s"} if status.until_ms else {}
+    return over | {
+        "takes": _taken(status),
+        "service": f"{status.service_us / 1_000:.1f} ms, as the engine measures",
+        "load": _load(status),
+        "round trip": trip,
+        "calls": f"{status.calls}, {status.errors} failed",
+        "failing": f"{row}, {_many(status.probe_errors, 'probe')}",
+        "ejections": f"{status.ejections}; each makes the next one longer",
+        "broken promises": f"{status.fade_bps / 100:.2f} %",
+        "blocks": f"{status.blocks}; each makes the next one twice as long",
+        "weight": f"{status.warmth_bps / 100:.0f} %",
+        "bond": status.bond,
+        "canaries": f"{status.canaries_found} found, {status.canaries_missed} missed:"
+        f" {status.canary_miss_bps / 100:.2f} % of the latest",
+    }
+
+
+def _load(status: Status) -> str:
+    shown = f"{status.utilisation_bps / 100:.1f} % of what its slots can do"
+    if status.wait_us >= MOST_WAIT_US:
+        return f"{shown}; the wait grows without end"
+    return f"{shown}; expected wait {status.wait_us / 1_000:.1f} ms"
 
 
 def _taken(status: Status) -> str:

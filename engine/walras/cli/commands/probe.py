@@ -20,8 +20,8 @@ from walras.cli.remote import Log, checked_receipt, log_of
 from walras.core.addresses import is_address
 from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
 from walras.fleet.prober import Prober
-from walras.protocol.fleet import decode_observation_list, rules_from_wire
-from walras.protocol.records import Observations
+from walras.protocol.fleet import rules_from_wire
+from walras.protocol.probes import Observations, decode_observation_list
 from walras.sdk.client import Client
 from walras.sdk.keys import read_seed
 
@@ -48,7 +48,7 @@ def probe(
     key: KeyFile,
     engine: Engine = DEFAULT_ADDRESS,
     log_key: LogKey = "",
-    count: Annotated[int, typer.Option(help="End after so many reports; 0: never.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="End after so many reports; 0: never.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Probe an engine's solver nodes from here and report what is seen, until Ctrl-C.

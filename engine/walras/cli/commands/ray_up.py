@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ from walras.fleet.ray.values import Deployment, Placed
 if TYPE_CHECKING:
     from walras.fleet.ray.cluster import Cluster
 
+MAX_SLOTS = 256
+"""That an engine's configuration takes."""
 START_SECONDS = 60.0
 """For nodes to run: a host loads Python and the solver for each."""
 
@@ -50,6 +53,9 @@ def up(
     ] = 1,
     keys: Keys = Path("ray-keys"),
     name: Annotated[str, typer.Option("--name", help="Nodes are NAME-REGION-1, -2, …")] = "",
+    group: Annotated[
+        str, typer.Option("--group", help="Who operates them, for the engine's caps and tables.")
+    ] = "",
     namespace: Namespace = "walras",
     engine_config: Annotated[
         Path | None, typer.Option("--engine-config", help="Write the engine's tables there.")
@@ -61,10 +67,11 @@ def up(
     Again with other numbers, it starts and drains nodes as needed.
     """
     deployment = Deployment(solver, keys, name or node_name(solver)[:32], address, namespace, slots)
+    _check_group(group)
     target = spread(nodes, regions.split(",") if regions else [""])
     with waiting("starting nodes"):
         running = asyncio.run(_up(deployment, target))
-    snippet = toml(running)
+    snippet = toml(running, group)
     if engine_config is not None:
         engine_config.write_text(snippet)
     if as_json:
@@ -110,17 +117,28 @@ def spread(nodes: int, regions: Sequence[str]) -> dict[str, int]:
     return {region: share + (place < more) for place, region in enumerate(regions)}
 
 
-def toml(nodes: Sequence[Placed]) -> str:
-    """The engine's configuration of `nodes`, where they are now."""
+def toml(nodes: Sequence[Placed], group: str = "") -> str:
+    """The engine's configuration of `nodes`, where they are now, operated by `group`."""
     # A JSON string of such characters is a TOML string.
+    operator = f"group = {json.dumps(group)}\n" if group else ""
     tables = (
         f"[[solvers]]\nname = {json.dumps(node.name)}\naddress = {json.dumps(node.address)}\n"
-        f'public_key = "{node.public_key.hex()}"\n'
+        f'public_key = "{node.public_key.hex()}"\nslots = {min(node.slots, MAX_SLOTS)}\n{operator}'
         for node in nodes
     )
     return "# Addresses as they are now; a node that Ray restarts has another.\n\n" + "\n".join(
         tables
     )
+
+
+def _check_group(group: str) -> None:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{0,64}", group):
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"{group!r} is no group's name",
+            hint="up to 64 letters, digits, '.', '_', '-'",
+            field="group",
+        )
 
 
 def _shown(node: Placed) -> dict[str, object]:

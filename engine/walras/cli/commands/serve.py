@@ -1,20 +1,24 @@
 """walras serve"""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
-from walras.app.config import Config, read_config
+from walras.app.config import Config, LogConfig, read_config
 from walras.app.engine import Engine, run_engine
+from walras.app.metrics import serve_metrics
 from walras.cli.engines import SETTLE_IN_SECONDS
 from walras.cli.lifetime import until_stopped
 from walras.cli.logs import configure
 from walras.cli.output import Json, print_json_line
 from walras.cli.shutdown import GRACE_SECONDS, finish_batch
 from walras.rpc.server import start
+from walras.web.log_files import log_handler
+from walras.web.server import serving
 
 log = structlog.get_logger()
 
@@ -44,7 +48,11 @@ def serve(
 
 async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
     with until_stopped(with_parent=with_parent) as stop:
-        async with run_engine(config) as engine:
+        async with (
+            run_engine(config) as engine,
+            _page(engine, config.metrics) as metrics,
+            _log_files(engine, config.log) as files,
+        ):
             server, address = await start(engine, config.listen)
             ready = {
                 "address": address,
@@ -54,6 +62,8 @@ async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
                 if engine.operator
                 else config.operators,
                 "data": str(config.data),
+                "metrics": metrics,
+                "log": files,
             }
             log.info("serving", **ready)
             if as_json:
@@ -72,6 +82,16 @@ async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
                     task.cancel()
                 await asyncio.gather(auctions, stopped, return_exceptions=True)
     log.info("stopped", address=address)
+
+
+def _page(engine: Engine, listen: str) -> AbstractAsyncContextManager[str]:
+    return serve_metrics(engine, listen) if listen else nullcontext("")
+
+
+def _log_files(engine: Engine, config: LogConfig | None) -> AbstractAsyncContextManager[str]:
+    if config is None or not config.listen or engine.publishing is None:
+        return nullcontext("")
+    return serving(config.listen, log_handler(engine.publishing.folder))
 
 
 async def _run_auctions(engine: Engine) -> None:

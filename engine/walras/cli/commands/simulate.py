@@ -20,6 +20,7 @@ from walras.cli.output import (
 from walras.core.errors import InvalidInput, Reason
 from walras.simulator import plots
 from walras.simulator.balancers import NAMES
+from walras.simulator.build import check
 from walras.simulator.fleet import simulate as run
 from walras.simulator.result import Result
 from walras.simulator.scenario import SCENARIOS, Scenario
@@ -59,6 +60,9 @@ def simulate(
     slow_nodes: Annotated[int | None, typer.Option(help="So many nodes are slow.")] = None,
     slow_factor: Annotated[float | None, typer.Option(help="How many times slower.")] = None,
     regions: Annotated[int | None, typer.Option(help="Regions; 80 ms apart if new.")] = None,
+    max_wait_ms: Annotated[
+        int | None, typer.Option(min=0, max=86_400_000, help="Of ring_hash: longest expected wait.")
+    ] = None,
     plots_to: Annotated[
         Path | None, typer.Option("--plots", help="Write PNG files and a page into this folder.")
     ] = None,
@@ -72,6 +76,7 @@ def simulate(
         plots.require()
     found = _named(scenario)
     trace = _trace(scenario, file)
+    _check_used(trace, load=load, seconds=seconds, arrival_scv=arrival_scv)
     given = {
         "nodes": nodes, "slots": slots, "routers": routers, "load": load, "seconds": seconds,
         "seed": seed, "timeout_ms": timeout_ms, "arrival_scv": arrival_scv,
@@ -82,12 +87,17 @@ def simulate(
     if load is not None:
         changes["ramp"] = ()
     if nodes is not None and found.groups:
-        changes["groups"] = _scaled(found.groups, found.nodes, nodes)
+        changes |= _resized(found, nodes)
     if regions is not None and regions != found.regions:
         changes |= {"regions": regions, "rtt_ms": _round_trips(regions)}
         changes.setdefault("routers", max(found.routers, regions))
+    if max_wait_ms is not None:
+        changes["rules"] = replace(found.rules, max_wait_ms=max_wait_ms)
     found = replace(found, **changes)
-    results = _run_all(found, policy or list(found.policies), trace)
+    check(found)
+    policies = policy or list(found.policies)
+    _check_policies(policies)
+    results = _run_all(found, policies, trace)
     written = plots.write(plots_to, found, results) if plots_to is not None else []
     if as_json:
         print_json(
@@ -98,7 +108,7 @@ def simulate(
             }
         )
         return
-    _tell(found, results)
+    _tell(found, results, "as recorded" if trace is not None else load_text(found))
     if written:
         next_step(f"open {written[-1]}", "all plots on a page")
 
@@ -131,10 +141,22 @@ def _trace(scenario: str, file: Path | None) -> Trace | None:
     return None if file is None else read_trace(file)
 
 
+def _check_used(trace: Trace | None, **given: float | None) -> None:
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if trace is not None and names:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"the trace says when calls arrive: {', '.join(names)} would do nothing",
+            hint="leave it out",
+        )
+
+
 def _service(found: Service, kind: str, mean_ms: float | None, scv: float | None) -> Service | None:
     if kind and kind not in KINDS:
         raise InvalidInput(
-            Reason.FIELD_INVALID, f"{kind!r} is not a distribution", hint=f"one of {KINDS}"
+            Reason.FIELD_INVALID,
+            f"{kind!r} is not a distribution",
+            hint=f"one of {', '.join(KINDS)}",
         )
     if scv is not None and not kind:
         kind = "lognormal"
@@ -143,8 +165,31 @@ def _service(found: Service, kind: str, mean_ms: float | None, scv: float | None
     return Service(chosen, mean_us, found.scv if scv is None else scv)
 
 
-def _scaled(groups: tuple[int, ...], old: int, new: int) -> tuple[int, ...]:
-    return tuple(group * new // old for group in groups)
+def _resized(found: Scenario, nodes: int) -> dict[str, Any]:
+    """The groups of a scenario, and nodes with slots of their own, for so many nodes."""
+    least = max(-(-found.nodes // group) for group in found.groups)
+    if nodes < least:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"{found.name} has operator groups of {', '.join(map(str, found.groups))} in"
+            f" {found.nodes} nodes: of {nodes}, some would have none",
+            hint=f"give --nodes {least} or more",
+        )
+    own = found.first_slots
+    return {
+        "groups": tuple(group * nodes // found.nodes for group in found.groups),
+        "first_slots": tuple(
+            own[place * found.nodes // nodes] for place in range(len(own) * nodes // found.nodes)
+        ),
+    }
+
+
+def _check_policies(policies: list[str]) -> None:
+    for name in policies:
+        if name not in NAMES:
+            raise InvalidInput(
+                Reason.FIELD_INVALID, f"{name!r} is not a policy", hint=f"one of {', '.join(NAMES)}"
+            )
 
 
 def _round_trips(regions: int) -> tuple[tuple[float, ...], ...]:
@@ -162,11 +207,11 @@ def _run_all(scenario: Scenario, policies: list[str], trace: Trace | None) -> li
     return results
 
 
-def _tell(scenario: Scenario, results: list[Result]) -> None:
+def _tell(scenario: Scenario, results: list[Result], load: str) -> None:
     title(scenario.name)
     say(
         f"{scenario.about}; {scenario.nodes} nodes of {scenario.slots} slots,"
-        f" {scenario.routers} routers, load {load_text(scenario)}, seed {scenario.seed}"
+        f" {scenario.routers} routers, load {load}, seed {scenario.seed}"
     )
     # A policy's name is text, all else are numbers.
     made = Table(box=None, pad_edge=False, header_style="bold")

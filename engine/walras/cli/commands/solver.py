@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
+from walras.api.v1.solver_service_pb2 import Closing
+from walras.audit.evidence import encode_evidence
 from walras.audit.keys import SEED_BYTES, Signer
 from walras.audit.note import parse_vkey
 from walras.cli.lifetime import until_stopped
@@ -19,7 +21,7 @@ from walras.cli.logs import configure
 from walras.cli.names import node_name
 from walras.cli.options import parse_log_key
 from walras.cli.output import Json, next_step, print_json, print_json_line, say, show, table
-from walras.core.errors import Reason, WalrasError
+from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.datasets.generate import START_MS, generate
 from walras.datasets.market_file import read_market
 from walras.sdk.keys import read_or_write_key
@@ -76,6 +78,10 @@ def serve(
             help="Verifier key of the engine's log, or a file of it: keep only its checkpoints."
         ),
     ] = "",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="Keep here what engines sign: tasks, receipts and closings."),
+    ] = None,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when stdin reaches its end.")
     ] = False,
@@ -91,13 +97,30 @@ def serve(
         solvers = [load(target) for _ in range(slots)]
         log_vkey = parse_log_key(log_key)
         trusted = parse_vkey(log_vkey) if log_vkey else None
-        node = Node(solvers, signer, name, region=region, log_key=trusted)
+        keep = Keeper(evidence) if evidence else None
+        node = Node(solvers, signer, name, region=region, log_key=trusted, evidence=keep)
     asyncio.run(
         _serve(node, name or target, signer, listen, with_parent=with_parent, as_json=as_json)
     )
     # A solver that does not heed its deadline must not keep the process from ending.
     sys.stdout.flush()
     os._exit(0)
+
+
+class Keeper:
+    """Adds evidence to a file, as it comes; what an engine sends is bounded by the call."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab")
+
+    def __call__(self, kind: str, data: bytes) -> None:
+        """One more; of a closing, the record that the engine signed."""
+        kept = Closing.FromString(data).committed if kind == "closing" else data
+        try:
+            self._file.write(encode_evidence([kept]))
+            self._file.flush()
+        except (OSError, InvalidInput) as error:
+            log.warning("evidence is not kept", kind=kind, why=str(error))
 
 
 async def _serve(

@@ -28,6 +28,7 @@ from walras.fleet.ray.values import (
     Placed,
     check_target,
     checked,
+    said,
 )
 from walras.sdk.keys import read_key, read_or_write_key
 
@@ -205,7 +206,7 @@ class Cluster:
             pass  # it is being restarted
         except (RayError, InvalidInput) as error:
             if name not in self._draining:
-                self.faults[name] = str(error)[-1_000:]
+                self.faults[name] = said(str(error))
             if isinstance(error, RayActorError):
                 self._actors.pop(name, None)  # the next look finds the handle of what follows it
         else:

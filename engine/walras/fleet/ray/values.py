@@ -118,6 +118,16 @@ def checked(placed: Placed) -> Placed:
     return placed
 
 
+def said(error: str) -> str:
+    """What an exception that came from a host says: what follows the last frame of its traceback,
+    1,000 characters of it.
+    """
+    lines = error.strip().splitlines()
+    frames = [place for place, line in enumerate(lines) if line.startswith((" ", "\t"))]
+    last = lines[frames[-1] + 1 :] if frames else lines
+    return "\n".join(last or lines)[-1_000:]
+
+
 def check_target(target: Mapping[str, int]) -> dict[str, int]:
     """`target`, if it says for regions how many nodes there shall be.
 

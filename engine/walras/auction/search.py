@@ -1,0 +1,128 @@
+"""Finding the best choice of a component, and a tree that certifies it: arrays for the kernels of
+auction.branching.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import chain, pairwise
+
+import numpy as np
+
+from walras.auction.branching import certify, explore
+from walras.auction.components import Component
+from walras.auction.separation import Instance
+from walras.auction.simplex import Ints
+from walras.protocol.certificate import Tree
+
+WEIGHT_BITS = 50
+"""Leading bits of the weights that a search looks at, as many as floating point holds with some to
+spare; fewer where a machine word would not hold the sum of all.
+"""
+
+WORD_BITS = 60
+"""Of an amount's words, after the first."""
+
+
+def instance(component: Component) -> Instance:
+    """The component's arrays, made once; without winners."""
+    count = len(component.places)
+    shift = _shift(component)
+    words = 1 + max([-(-budget.unit // WORD_BITS) for budget in component.budgets], default=0)
+    entries: list[list[tuple[int, list[int]]]] = [[] for _ in range(count)]
+    members: list[list[int]] = []
+    where: list[list[int]] = []
+    for number, budget in enumerate(component.budgets):
+        for place, spent in budget.spends.items():
+            entries[place].append((number, _words(spent, budget.unit, words)))
+        members.append(list(budget.spends))
+    flat = list(chain.from_iterable(entries))
+    pointer = _pointer(entries)
+    ordinal = [dict(zip([n for n, _ in mine], range(len(mine)), strict=True)) for mine in entries]
+    for number, places in enumerate(members):
+        where.append([int(pointer[place]) + ordinal[place][number] for place in places])
+    return Instance(
+        weights=np.array([weight >> shift for weight in component.weights], np.int64),
+        winners=np.zeros(count, np.int8),
+        pointer=_pointer(component.touches),
+        row_of=_flat(component.touches),
+        start=_pointer(component.rows),
+        who=_flat(component.rows),
+        budget_pointer=pointer,
+        budget_of=np.array([number for number, _ in flat], np.int64),
+        spends=np.array([amount for _, amount in flat], np.int64).reshape(-1, words),
+        budget_start=_pointer(members),
+        budget_who=_flat(members),
+        budget_where=_flat(where),
+        balances=np.array(
+            [_words(budget.balance, budget.unit, words) for budget in component.budgets], np.int64
+        ).reshape(-1, words),
+    )
+
+
+def _shift(component: Component) -> int:
+    """Bits by which the weights are cut short."""
+    bits = min(WEIGHT_BITS, 61 - len(component.places).bit_length())
+    return max(0, max(component.weights).bit_length() - bits)
+
+
+def _flat(lists: Sequence[Sequence[int]]) -> Ints:
+    return np.array(list(chain.from_iterable(lists)), np.int64)
+
+
+def _pointer(lists: Sequence[Sequence[object]]) -> Ints:
+    pointer = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(entries) for entries in lists], out=pointer[1:])
+    return pointer
+
+
+def _words(amount: int, unit: int, words: int) -> list[int]:
+    """floor(amount / 2^unit), then the bits below in words of WORD_BITS, the highest first."""
+    low = (amount & ((1 << unit) - 1)) << ((words - 1) * WORD_BITS - unit if unit else 0)
+    mask = (1 << WORD_BITS) - 1
+    return [
+        amount >> unit,
+        *(low >> (WORD_BITS * place) & mask for place in range(words - 2, -1, -1)),
+    ]
+
+
+def search(made: Instance, nodes: int) -> tuple[tuple[int, ...], bool]:
+    """The places of the greatest weight found, and whether the search came to its end."""
+    chosen, finished = explore(made, nodes)
+    return tuple(np.flatnonzero(chosen).tolist()), bool(finished)
+
+
+def prove(component: Component, made: Instance, winners: Collection[int], nodes: int) -> Tree:
+    """A tree that bounds what any choice weighs, tight at `winners` unless the nodes run out.
+
+    Its stated bound is left at 0.
+    """
+    marked = np.zeros(len(made.weights), np.int8)
+    marked[list(winners)] = 1
+    stream, cuts = certify(made._replace(winners=marked), nodes)
+    ends = [int(used) for used in stream.used]
+    changes = list(
+        zip(stream.lines[: ends[2]].tolist(), stream.values[: ends[2]].tolist(), strict=True)
+    )
+    starts = [0, *np.cumsum(stream.changes[: ends[1]]).tolist()]
+    pointer = cuts.pointer[: cuts.found[0] + 1].tolist()
+    rows = cuts.rows[: pointer[-1]].tolist()
+    return Tree(
+        shift=_shift(component),
+        cuts=tuple(tuple(rows[a:b]) for a, b in pairwise(pointer)),
+        nodes=tuple(stream.nodes[: ends[0]].tolist()),
+        prices=tuple(tuple(changes[a:b]) for a, b in pairwise(starts)),
+        bound=0,
+    )
+
+
+def warm() -> None:
+    """Compile the kernels, or load them: half a minute at the first start on a machine."""
+    none = np.zeros(0, np.int64)
+    line, ends = np.zeros(2, np.int64), np.array([0, 2])
+    amounts = np.zeros((0, 1), np.int64)
+    # Two places of one row.
+    made = Instance(
+        np.array([2, 1]), np.array([1, 0], np.int8), np.array([0, 1, 2]), line, ends,
+        np.array([0, 1]), np.zeros(3, np.int64), none, amounts, line[:1], none, none, amounts,
+    )  # fmt: skip
+    explore(made, 9)
+    certify(made, 9)

@@ -1,0 +1,1 @@
+"""The second verifier, an ES module, behind a Node process that tests can ask."""
