@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := engine solvers tests bench
 
-.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues parity bench-selection constraints clean
+.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues vectors parity bench-selection constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,8 @@ help: ## This list
 		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo 'compiling the search for winners, once …' >&2
+	@$(BIN)/python -c 'from walras.auction.search import warm; warm()'
 	@touch $@
 
 demo: .venv/ready ## Signed intents become audited settlements, in a minute, on this machine
@@ -59,6 +61,9 @@ bench-selection: .venv/ready ## Measure winner selection and its certificates ag
 
 bench-venues: .venv/ready ## Measure one exact quote of each kind of venue
 	@$(BIN)/python -m bench venues
+
+vectors: .venv/ready ## Write the protocol's test vectors anew
+	@$(BIN)/python docs/vectors/make.py
 
 parity: .venv/ready ## Compare 100,000 swaps of each kind of pool with the contracts' bytecode
 	@WALRAS_PARITY_CASES=$${WALRAS_PARITY_CASES:-100000} $(BIN)/pytest -n 2 -q tests/contract/test_parity.py

@@ -4,6 +4,7 @@ import sys
 
 from bench import (
     auctions,
+    byte_flip,
     fleet_capacity,
     fleet_dispatch,
     fleet_live,
@@ -25,6 +26,7 @@ BENCHES = {
     "auctions": auctions.run,
     "selection": selection.run,
     "venues": venues.run,
+    "byte-flip": byte_flip.run,
     **FLEET,
 }
 

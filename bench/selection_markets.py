@@ -80,6 +80,38 @@ def solver_auction(bids: int, seed: int) -> Bids:
     return made, {account: int(most * r.uniform(1, 2)) for account, most in balances.items()}
 
 
+def small_auction(seed: int) -> Bids:
+    """Up to nine bids in each other's way, with many ties, and amounts and scores of any size."""
+    r = Random(seed)
+    base = r.choice([0, 0, 0, 1 << 40, (1 << 62) - 9, r.randrange(1 << 61)])
+    scale = 1 << r.choice([0, 0, 40, 61, 130, 250])
+    groups, venues, owners = r.randint(1, 6), r.randint(1, 4), r.randint(1, 3)
+    made = []
+    for number in range(r.randint(2, 9)):
+        spends = {
+            (b"%d" % r.randrange(owners), "asset"): r.randint(1, 5) * scale + r.randint(0, 2)
+            for _ in range(r.randint(0, 2))
+        }
+        made.append(
+            _bid(
+                f"{seed} {number}",
+                base + r.randint(1, r.choice([1, 2, 8])),
+                [f"group {g}" for g in r.sample(range(groups), r.randint(1, min(3, groups)))],
+                f"solver {r.randrange(3)}",
+                [f"venue {v}" for v in r.sample(range(venues), r.randint(0, min(2, venues)))],
+                spends,
+            )
+        )
+    balances: Balances = {}
+    for bid in made:
+        for account, spent in bid.spends.items():
+            balances[account] = max(balances.get(account, 0), spent)
+    more = {
+        account: r.choice([0, r.randint(0, 8) * scale + r.randint(0, 2)]) for account in balances
+    }
+    return made, {account: balances[account] + more[account] for account in balances}
+
+
 def _exclusive(
     bids: int, seed: int, bidder: Callable[[Random], list[tuple[set[str], float]]]
 ) -> Bids:

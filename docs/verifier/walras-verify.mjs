@@ -237,8 +237,13 @@ export function decodeEnvelope(data) {
  */
 export async function verifyEnvelope(data) {
   const { payloadType, body, signer, signature } = decodeEnvelope(data);
+  await verifySignature(signer, pae(payloadType, body), signature);
+}
+
+/** DSSE's pre-authentication encoding: the bytes that are signed. */
+function pae(payloadType, body) {
   const head = `DSSEv1 ${payloadType.length} ${payloadType} ${body.length} `;
-  await verifySignature(signer, concat(encoder.encode(head), body), signature);
+  return concat(encoder.encode(head), body);
 }
 
 /** The content of the length-delimited field `tag` at `at`, and the position after it. */
@@ -305,13 +310,18 @@ export async function parseVerifierKey(text, type = TYPE_NOTE) {
   const tagged = decode64(rest.join("+"));
   if (tagged?.[0] === type && isKeyName(name) && !UNPRINTABLE.test(name)) {
     await importKey(tagged.subarray(1));
-    const digest = await sha256(encoder.encode(`${name}\n`), tagged);
-    if (hex(digest.subarray(0, 4)) === id) return { name, type, publicKey: tagged.slice(1), id };
+    const key = await noteKey(name, type, tagged.slice(1));
+    if (key.id === id) return key;
   }
   throw new InvalidInput(
     "PUBLIC_KEY_INVALID",
     `not an Ed25519 verifier key of type ${type}: ${text.slice(0, 200)}`,
   );
+}
+
+async function noteKey(name, type, publicKey) {
+  const digest = await sha256(encoder.encode(`${name}\n`), Uint8Array.of(type), publicKey);
+  return { name, type, publicKey, id: hex(digest.subarray(0, 4)) };
 }
 
 /** Text and signature lines of a note. */
@@ -762,28 +772,51 @@ const tooLong = (path, most) =>
 export async function verifyLog(read, key, { policy, earlier = [], progress = () => {} } = {}) {
   const note = await readBounded(read, "checkpoint", MAX_NOTE_BYTES);
   if (!note) throw new InvalidInput("FIELD_INVALID", "there is no log: it has no file checkpoint");
-  const opened = await openCheckpoint(note, key);
-  const checkpoint = policy ? await approveCheckpoint(note, key, policy) : opened;
+  const [opened, signer] = await firstOpened(read, note, key);
+  const checkpoint = policy ? await approveCheckpoint(note, signer, policy) : opened;
+  const size = checkpoint.size;
   const tree = new Tree();
+  const bindings = [];
   // Signatures count only once the entries are known to be the checkpoint's.
   let unsigned = null;
-  for await (const [tile, data] of readTiles(read, row(null, checkpoint.size), MAX_BUNDLE_BYTES)) {
+  for await (const [tile, data] of readTiles(read, row(null, size), MAX_BUNDLE_BYTES)) {
     const entries = bundleEntries(tile, data);
     const first = tree.size;
+    bindings.push(...bindingsAmong(entries, first));
     await tree.extend(await Promise.all(entries.map(leafHash)));
     unsigned ??= await firstUnsigned(entries, first);
-    progress(BigInt(tree.size), checkpoint.size);
+    progress(BigInt(tree.size), size);
   }
   const tiles = new Map();
-  for await (const [tile, data] of readTiles(read, hashTiles(checkpoint.size), MAX_TILE_BYTES)) {
+  for await (const [tile, data] of readTiles(read, hashTiles(size), MAX_TILE_BYTES)) {
     if (!data) break;
     tiles.set(tile.path, data);
   }
   if (!equal(await tree.root(), checkpoint.root)) throw await rootMismatch(tree, tiles, checkpoint);
-  if (tiles.size) checkTiles(tree, tiles, checkpoint.size);
-  for (const before of earlier) await checkEarlier(tree, await openCheckpoint(before, key));
+  if (tiles.size) checkTiles(tree, tiles, size);
+  const terms = await followKeys(bindings, key);
+  await openAtSize(note, terms);
+  for (const before of earlier) await checkEarlier(tree, await openAtSize(before, terms));
   if (unsigned) throw unsigned;
   return checkpoint;
+}
+
+/**
+ * The checkpoint, by the key or one that bindings lead to: so that another log's is refused before
+ * its entries are read. Whether that key was in force is seen once they hold.
+ */
+async function firstOpened(read, note, key) {
+  if (await isSignedBy(parseNote(note), key)) return [await openCheckpoint(note, key), key];
+  const { size } = parseHead(parseNote(note).text);
+  const bindings = [];
+  let first = 0;
+  for await (const [tile, data] of readTiles(read, row(null, size), MAX_BUNDLE_BYTES)) {
+    const entries = bundleEntries(tile, data);
+    bindings.push(...bindingsAmong(entries, first));
+    first += entries.length;
+  }
+  const terms = await followKeys(bindings, key);
+  return [await openAtSize(note, terms), keyAt(terms, size)];
 }
 
 function bundleEntries(tile, data) {
@@ -797,6 +830,100 @@ function bundleEntries(tile, data) {
   }
   return entries;
 }
+
+// --- the engine's keys, one after the other (protocol §8)
+
+const BINDING_TYPE = "application/vnd.walras.key-binding.v1+protobuf";
+const KEY_PROOF_TYPE = "application/vnd.walras.key-proof.v1+protobuf";
+const KEY_PROOF_BYTES = { engine: 64, operator: 64, vrf: 80 };
+
+/** The envelopes of key bindings among the entries from `first` on, with their indexes. */
+function bindingsAmong(entries, first) {
+  const found = [];
+  entries.forEach((entry, at) => {
+    try {
+      const envelope = decodeEnvelope(entry);
+      if (envelope.payloadType === BINDING_TYPE) found.push({ index: first + at, envelope });
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error; // it is no envelope: said elsewhere
+    }
+  });
+  return found;
+}
+
+/**
+ * The engine's keys, each with the entry from which it is in force, that the bindings lead to.
+ *
+ * @param {{index: number, envelope: object}[]} bindings of a log, in order
+ * @param {NoteKey} trusted the one key that is believed; any that the engine has had
+ * @throws {AuditFailure} KEY_BINDING_INVALID with the index; CHECKPOINT_INVALID: `trusted` is none
+ */
+async function followKeys(bindings, trusted) {
+  const terms = [];
+  for (const { index, envelope } of bindings) {
+    const refuse = (why) => {
+      const message = `entry ${index}: not a key binding to follow: ${why}`;
+      throw new AuditFailure("KEY_BINDING_INVALID", message, { index });
+    };
+    try {
+      const { domain, role, signer, oldKey, newKey, proof, claim } = parseBinding(envelope.body);
+      if (role !== "engine") continue;
+      if (!equal(envelope.signer, signer)) refuse("it is signed by another key than it names");
+      await verifySignature(signer, pae(BINDING_TYPE, envelope.body), envelope.signature);
+      await verifySignature(newKey, pae(KEY_PROOF_TYPE, claim), proof);
+      if (!terms.length) terms.push({ start: 0, key: await noteKey(trusted.name, TYPE_NOTE, oldKey) });
+      if (domain !== trusted.name || !equal(oldKey, terms.at(-1).key.publicKey)) {
+        refuse("the engine's key that it replaces is not the one in force");
+      }
+      if (terms.some(({ key }) => equal(key.publicKey, newKey))) refuse("no key comes back");
+      terms.push({ start: index + 1, key: await noteKey(trusted.name, TYPE_NOTE, newKey) });
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      refuse(error.message);
+    }
+  }
+  if (!terms.length) return [{ start: 0, key: trusted }];
+  if (!terms.some(({ key }) => equal(key.publicKey, trusted.publicKey))) {
+    throw unreliable("the given key is none of the keys that the log has had");
+  }
+  return terms;
+}
+
+/** The fields of a KeyBinding in its canonical encoding, and the body without its proof. */
+function parseBinding(body) {
+  const fields = Array.from({ length: 7 }, () => new Uint8Array());
+  const invalid = (why) => new InvalidInput("KEY_BINDING_INVALID", why);
+  let claim = body.length;
+  for (let at = 0, last = 0; at < body.length; ) {
+    const number = body[at] >> 3;
+    if (number <= last || number > 6) throw invalid("a field is unknown or out of order");
+    if (number === 6) claim = at;
+    [fields[number], at] = field(body, at, (number << 3) | 2, "a field");
+    last = number;
+  }
+  const [, name, kind, signer, oldKey, newKey, proof] = fields;
+  const domain = decodeUtf8(name);
+  const role = decodeUtf8(kind);
+  if (!domain || domain.length > 128 || name.some((byte) => byte > 127)) throw invalid("domain");
+  if (!Object.hasOwn(KEY_PROOF_BYTES, role ?? "")) throw invalid("role");
+  const keys = [signer, ...[oldKey, newKey].filter(({ length }) => length)];
+  const both = oldKey.length && newKey.length;
+  if (keys.some(({ length }) => length !== 32) || !(both || role === "operator")) {
+    throw invalid("it does not name its keys");
+  }
+  if (equal(oldKey, newKey) || (role === "engine" && !equal(signer, oldKey))) {
+    throw invalid("its keys do not fit together");
+  }
+  if (proof.length !== (newKey.length ? KEY_PROOF_BYTES[role] : 0)) throw invalid("proof");
+  return { domain, role, signer, oldKey, newKey, proof, claim: body.subarray(0, claim) };
+}
+
+/** The key that signs the checkpoint of this size. */
+const keyAt = (terms, size) => terms.findLast(({ start }) => BigInt(start) <= size).key;
+
+/** The checkpoint in a note that the key in force at its size signed. */
+const openAtSize = (note, terms) =>
+  openCheckpoint(note, keyAt(terms, parseHead(parseNote(note).text).size));
 
 /** What is wrong with the first of `entries` that is not a signed envelope; null if none. */
 async function firstUnsigned(entries, start) {

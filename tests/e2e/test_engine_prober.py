@@ -89,8 +89,8 @@ async def test_a_stopped_node_is_ejected_by_the_log_and_comes_back(tmp_path: Pat
             assert at(HONEST.public_key) != State.EJECTED
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        epoch = world.state.fleet.epochs[own]
-        await until(lambda: world.state.fleet.epochs[own] >= epoch + 2, 10)
+        epoch = world.state.fleet.epochs[own].epoch
+        await until(lambda: world.state.fleet.epochs[own].epoch >= epoch + 2, 10)
         await auction(world)  # its sealing tells the time
         assert at(key) != State.EJECTED
 

@@ -23,6 +23,7 @@ from support.nodes import serving
 from support.solvers import Crosser
 from support.worlds import Refused, World, refusal, running, soon, until
 
+from walras.api.v1 import fleet_service_pb2, fleet_service_pb2_grpc
 from walras.app.metrics import serve_metrics
 from walras.app.report import AuctionReport
 from walras.balance.shedding import Capacity
@@ -89,8 +90,8 @@ def state_of(world: World, name: str) -> State:
 
 
 def still(shown: Any) -> Any:
-    """What does not change as time goes by: a node's weight grows."""
-    moving = {"why", "warmth_bps"}
+    """What does not change as time goes by: a node's weight grows, its load falls."""
+    moving = {"why", "until_ms", "warmth_bps", "utilisation_bps", "wait_us"}
     return [
         {name: value for name, value in node.items() if name not in moving}
         for node in shown["nodes"]
@@ -115,6 +116,9 @@ async def test_nodes_are_seen_drained_resumed_and_verified(tmp_path: Path) -> No
         assert still(looks) == still(listed)
         assert shown["node"]["public_key"] == signer("north").public_key.hex()
         assert (shown["node"]["group"], shown["errors"], shown["why"] != "") == ("n", "0", True)
+        assert 0 < int(shown["until_ms"]) <= 10_000  # of its slow start
+        zero = ("call_errors", "probe_errors", "blocks", "canary_miss_bps")
+        assert [shown[name] for name in zero] == [0, 0, 0, 0]
 
         drained = await ask("fleet", "drain", "north", *key, *at)
         assert drained["drained"] == [signer("north").public_key.hex()]
@@ -149,9 +153,9 @@ async def test_what_people_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     async with three(tmp_path / "engine") as world:
         at = ("--address", world.address)
         key = ("--key", str(tmp_path / "engine/operator.key"))
-        empty = await asyncio.to_thread(walras, "fleet", "list", *at)
-        assert "0 nodes" in empty
-        assert "from the first batch on" in empty
+        new = await asyncio.to_thread(walras, "fleet", "list", *at)
+        assert "3 nodes" in new
+        assert new.count("joining") == 3
         await auction(world)
 
         looks = await asyncio.to_thread(
@@ -173,6 +177,88 @@ async def test_what_people_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         await ask("fleet", "drain", "north", *key, *at)
         shown = await asyncio.to_thread(walras, "fleet", "show", "north", *at)
         assert f"walras fleet resume north --key operator.key --address {world.address}" in shown
+
+
+async def test_a_node_that_never_came_is_away(tmp_path: Path) -> None:
+    """Listed and shown with what keeps it away; pages take it in."""
+    node = Node(Crosser(), signer("east"), "east")
+    lost = {"name": "lost", "address": "127.0.0.1:9", "group": "firm", "region": "eu", "slots": 3}
+    named = {**lost, "name": "named", "public_key": signer("named").public_key.hex()}
+    async with serving(node) as address:
+        here = {"name": "east", "address": address}
+        async with running(tmp_path / "engine", solvers=[lost, named, here]) as world:
+            await furnish(world)
+            at = ("--address", world.address)
+            listed = await ask("fleet", "list", *at)
+            states = {status["node"]["name"]: status["state"] for status in listed["nodes"]}
+            assert states == {"lost": "away", "named": "away", "east": "joining"}
+            await auction(world)
+            listed, shown, text = await asyncio.gather(
+                ask("fleet", "list", *at),
+                ask("fleet", "show", named["public_key"], *at),
+                asyncio.to_thread(walras, "fleet", "show", "lost", *at),
+            )
+            states = {status["node"]["name"]: status["state"] for status in listed["nodes"]}
+            assert states == {"lost": "away", "named": "away", "east": "warming"}
+            assert (shown["node"]["name"], shown["state"]) == ("named", "away")
+            assert (shown["node"]["slots"], shown["node"]["group"]) == (3, "firm")
+            assert "NODE_UNREACHABLE" in shown["why"]
+            assert "away: NODE_UNREACHABLE" in text
+            assert "not known before it is connected" in text
+            table = await asyncio.to_thread(walras, "fleet", "list", *at)
+            assert re.search(r"^lost +away +firm +eu", table, re.MULTILINE)
+
+            stub = fleet_service_pb2_grpc.FleetServiceStub(world.channel)
+            names, token = [], ""
+            for _ in range(3):
+                asked = fleet_service_pb2.ListNodesRequest(page_size=1, page_token=token)
+                page = await stub.ListNodes(asked)
+                names += [status.node.name for status in page.nodes]
+                token = page.next_page_token
+            assert (names, token) == (["east", "lost", "named"], "")
+            refused = await refusal(
+                stub.ListNodes(fleet_service_pb2.ListNodesRequest(page_token="!"))
+            )
+            assert refused.reason == "PAGE_TOKEN_INVALID"
+            said = await asyncio.to_thread(
+                walras, "fleet", "drain", "lost", "--key",
+                str(tmp_path / "engine/operator.key"), *at, "--json", code=2,
+            )  # fmt: skip
+            reason = json.loads(said.strip().splitlines()[-1])["error"]["reason"]
+            assert reason in {Reason.NODE_UNKNOWN, Reason.PUBLIC_KEY_INVALID}
+
+
+async def test_shards_move_by_an_expected_wait_that_an_auditor_computes(tmp_path: Path) -> None:
+    """Every node's load and wait, and every pick by them, follow from the log."""
+    rules = {
+        "policy": "ring_hash", "max_wait_ms": 1, "explore_bps": 0, "all_up_to": 0, "fan_out": 1,
+        "standby": 0, "slow_start_ms": 0,
+    }  # fmt: skip
+    async with three(tmp_path / "engine", fleet=rules) as world:
+        first: set[str] = set()
+        for _ in range(12):
+            report = await auction(world)
+            asked = {solver.name for solver in report.solvers if solver.asked}
+            assert len(asked) == 1
+            first |= asked
+        assert len(first) > 1  # batch upon batch, as no market maker's would come
+        at = ("--address", world.address)
+        verified, listed = await asyncio.gather(
+            ask("fleet", "verify", world.address, "--key", world.engine.verifier_key),
+            ask("fleet", "list", *at),
+        )
+        fleet = world.state.fleet
+        for row in verified["nodes"]:
+            status = fleet.standing.status(bytes.fromhex(row["public_key"]), fleet.at_ms)
+            assert row["utilisation_bps"] == status.utilisation_bps
+            assert row["wait_us"] == status.wait_us
+        loads = [int(status["utilisation_bps"]) for status in listed["nodes"]]
+        assert max(loads) > 0
+        busiest = max(listed["nodes"], key=lambda status: int(status["utilisation_bps"]))
+        shown = await asyncio.to_thread(walras, "fleet", "show", busiest["node"]["name"], *at)
+        assert re.search(r"load +[0-9.]+ % of what its slots can do; ", shown)
+        assert "in a row failed 0 calls, 0 probes" in " ".join(shown.split())
+        assert verified["split_views"] == []
 
 
 async def test_only_operators_drain_and_only_nodes_are_drained(tmp_path: Path) -> None:
@@ -276,6 +362,8 @@ async def test_the_metrics_page(tmp_path: Path) -> None:
             assert page[f"walras_node_errors_total{labels}"] == 0
             assert page[f"walras_node_in_flight{labels}"] == 0
             assert 0 < page[f"walras_node_service_seconds{labels}"] < 5
+            assert page[f"walras_node_utilisation{labels}"] == 0  # of one batch no rate is known
+            assert page[f"walras_node_wait_seconds{labels}"] == 0
             assert page[f'walras_node_state{{node="{name}",state="warming"}}'] == 1
 
 

@@ -79,7 +79,7 @@ async def test_a_daemon_reports_and_the_log_holds_it(tmp_path: Path) -> None:
         for report in (first, second):
             assert [node["public_key"] for node in report["nodes"]] == [NODE.public_key.hex()]
             assert 0 < report["nodes"][0]["rtt_us"] <= 200_000
-        assert world.state.fleet.epochs[prober.public_key] == second["epoch"]
+        assert world.state.fleet.epochs[prober.public_key].epoch == second["epoch"]
         status = world.state.fleet.standing.status(NODE.public_key, world.engine.sequencer.clock())
         # Of this prober alone, or the lower of its and the engine's own.
         assert 0 < status.rtt_us <= min(r["nodes"][0]["rtt_us"] for r in (first, second))

@@ -437,9 +437,10 @@ async def test_who_wakes_too_late_says_nothing() -> None:
         watcher.prober._clock = lambda: WALL() + late_ms[0]
         plain = watcher.prober._sleep_until
 
-        async def oversleep(at_ms: int) -> None:
-            await plain(at_ms)
+        async def oversleep(at_ms: int, rules: FleetRules) -> bool:
+            in_time = await plain(at_ms, rules)
             late_ms[0] = probes.MAX_LATE_MS + 1 if at_ms % INTERVAL_MS else 0
+            return in_time
 
         watcher.prober._sleep_until = oversleep  # type: ignore[method-assign]  # the fault
         async with probing_by(watcher):

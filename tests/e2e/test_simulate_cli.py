@@ -61,6 +61,43 @@ def test_every_scenario_runs(capsys: Captured) -> None:
             assert results[0]["calls"] > 0
 
 
+def test_a_fleet_too_small_for_its_groups_is_refused_at_once(capsys: Captured) -> None:
+    assert run(["simulate", "sybil", "--nodes", "3"]) == 2
+    said = capsys.readouterr()
+    assert "simulating" not in said.err + said.out
+    assert "groups of 8, 3, 3, 3, 3 in 20 nodes: of 3, some would have none" in said.err
+    assert "give --nodes 7 or more" in said.err
+    short = ("--seconds", "1", "--policy", "random")
+    for nodes, groups, own in (("7", [2, 1, 1, 1, 1], 2), ("40", [16, 6, 6, 6, 6], 16)):
+        used = document(capsys, "sybil", "--nodes", nodes, *short)["scenario"]
+        assert isinstance(used, dict)
+        assert (used["groups"], used["first_slots"]) == (groups, [2] * own)
+
+
+@pytest.mark.parametrize("wrong", [("--policy", "chance"), ("--slots", "0"), ("--load", "11")])
+def test_nothing_is_simulated_before_all_is_checked(
+    capsys: Captured, wrong: tuple[str, str]
+) -> None:
+    assert run(["simulate", "plain", *SHORT, "--policy", "random", *wrong]) == 2
+    said = capsys.readouterr()
+    assert "simulating" not in said.err + said.out
+
+
+def test_a_limit_of_waiting_moves_shards_of_slow_nodes(capsys: Captured) -> None:
+    def run_with(limit_ms: str) -> dict[str, float]:
+        args = ("--seconds", "12", "--policy", "ring_hash", "--max-wait-ms", limit_ms)
+        found = document(capsys, "slow-nodes", *args)
+        assert isinstance(found["scenario"], dict)
+        assert found["scenario"]["rules"]["max_wait_ms"] == int(limit_ms)
+        assert isinstance(found["results"], list)
+        result: dict[str, float] = found["results"][0]
+        return result
+
+    free, held = run_with("0"), run_with("20")
+    assert held["p99_ms"] < 0.6 * free["p99_ms"]
+    assert held["timeouts"] == held["errors"] == 0
+
+
 def test_a_trace_needs_its_file_and_only_a_trace(capsys: Captured, tmp_path: Path) -> None:
     file = tmp_path / "trace.csv"
     file.write_text("at_ms,cost_us\n0,5000\n10,5000\n20,7000\n", encoding="utf-8")

@@ -51,7 +51,8 @@ def test_the_wheel_alone_runs_the_demo(tmp_path: Path) -> None:
     python = home / "venv/bin/python"
     constraints = tmp_path / "constraints.txt"
     run(
-        UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, wheel,
+        UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints,
+        f"{wheel}[engine]",
         cwd=home,
     )  # fmt: skip
     where = run(python, "-c", "import walras, walras_solvers; print(walras.__file__)", cwd=home)

@@ -300,7 +300,7 @@ def test_no_bundle_and_no_problem_has_a_byte_to_spare() -> None:
     rng = random.Random(4)
     for number in (1, 2):
         awarded, sealed = made.forgery().of(Awarded, number), made.forgery().of(Sealed, number)
-        (bundle,), (problem, *_) = (blobs_of(made.log.leaves[i]) for i in (awarded, sealed))
+        (bundle, _), (problem, *_) = (blobs_of(made.log.leaves[i]) for i in (awarded, sealed))
         signed = envelope.decode(made.log.blobs[bundle])
         for at in rng.sample(range(len(signed.body)), 60):
             forgery = made.forgery()

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from walras.balance.pace import Cause, Pace, PaceRules, Signals, Stress, react
 from walras.balance.queueing import (
+    MOST_WAIT_US,
     allen_cunneen,
     erlang_b,
     erlang_c,
-    servers_for_delay,
-    servers_for_wait,
+    expected_wait_us,
+    utilisation_bps,
     waiting_time,
 )
 from walras.balance.scaling import Load, Scale, ScalingRules, nodes_needed, scale
@@ -49,10 +50,18 @@ def test_waits_grow_with_variation_and_scale_with_service(
         )
 
 
-@given(st.floats(0, 200), st.floats(0.001, 0.999), st.floats(0.01, 10))
-def test_staffing_keeps_its_promise(load: float, delay: float, wait: float) -> None:
-    assert erlang_c(servers_for_delay(load, delay), load) <= delay
-    assert allen_cunneen(servers_for_wait(load, wait), load) <= wait
+@given(servers, st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 10**9), st.integers())
+def test_a_node_s_wait_grows_with_its_calls(
+    count: int, service_us: int, calls: int, span: int, seed: int
+) -> None:
+    """So a limit leaves it some calls and moves the others."""
+    variation_bps = abs(seed) % 200_000
+    wait = expected_wait_us(count, service_us, calls, span, variation_bps)
+    assert 0 <= wait <= MOST_WAIT_US
+    assert utilisation_bps(count, service_us, calls, span) >= 0
+    more = expected_wait_us(count, service_us, calls + 1 + calls // 20, span, variation_bps)
+    assert more >= wait - 1
+    assert expected_wait_us(count, service_us, calls, 2 * span, variation_bps) <= wait + 1
 
 
 @given(

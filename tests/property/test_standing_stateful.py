@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from walras.balance.estimates import DEFAULT_SERVICE_US, Service, Share, decay
 from walras.balance.events import (
+    Asked,
     Brought,
     CallEnded,
     CanaryChecked,
@@ -19,6 +20,7 @@ from walras.balance.events import (
     Promised,
     Rule,
 )
+from walras.balance.queueing import MOST_WAIT_US
 from walras.balance.rules import BPS, FleetRules, NodeInfo
 from walras.balance.standing import Standing
 from walras.balance.status import State
@@ -125,6 +127,14 @@ class Fleet(RuleBasedStateMachine):
         if key in self.standing.nodes:
             self.standing.set_stake(key, atoms)
             self.past[key].stake = atoms
+
+    @rule(key=nodes, calls=st.integers(1, 50))
+    def calls_come(self, key: bytes, calls: int) -> None:
+        self.happens(Asked(key, self.now, calls))
+        if key in self.standing.nodes:
+            status = self.standing.status(key, self.now)
+            assert status.utilisation_bps >= 0
+            assert 0 <= status.wait_us <= MOST_WAIT_US
 
     @rule(key=nodes, out=st.booleans())
     def drain_or_resume(self, key: bytes, out: bool) -> None:

@@ -6,9 +6,10 @@ from contextlib import aclosing, asynccontextmanager
 
 import grpc
 
+from walras.auction.batch import MAX_BID_BYTES
 from walras.audit.keys import Signer
 from walras.core.bids import Proposal
-from walras.fleet.asking import Answer
+from walras.fleet.asking import Allowance, Answer
 from walras.fleet.nodes import Node
 from walras.fleet.sending import Outgoing
 from walras.protocol.problem import Problem
@@ -36,11 +37,21 @@ async def asked(
     *,
     seconds: float = 10.0,
     max_bids: int = 100,
+    bid_bytes: int = MAX_BID_BYTES,
+    allowance: Allowance | None = None,
     checkpoint: bytes = b"",
 ) -> AsyncGenerator[Answer, None]:
     """What an engine's node answers, in the open; it is hung up on in the end."""
     end = time.monotonic() + seconds
-    talk = node.ask(problems, end=end, last=end, max_bids=max_bids, checkpoint=checkpoint)
+    talk = node.ask(
+        problems,
+        end=end,
+        last=end,
+        max_bids=max_bids,
+        bid_bytes=bid_bytes,
+        allowance=allowance,
+        checkpoint=checkpoint,
+    )
     try:
         async with aclosing(talk.answers()) as answers:
             async for answer in answers:

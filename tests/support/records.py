@@ -37,7 +37,9 @@ from walras.market.kinds import (
 from walras.protocol.codec import Signed
 from walras.protocol.dispatch import Assignment, Call, Dispatch, LoadProbe, NodeLoad
 from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.keys import KeyBinding, Role
 from walras.protocol.probes import Challenge, Echo, Observation, Observations
+from walras.protocol.prices import PriceFeed, PricesWatched, QuarantinedAsset
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import (
     Awarded,
@@ -55,7 +57,6 @@ from walras.protocol.records import (
     RulesSet,
     Sealed,
     Settled,
-    SolverKey,
     VenuesWatched,
     Voided,
     Withdrawal,
@@ -168,7 +169,24 @@ assets = st.builds(
     Asset, asset_ids, st.text(min_size=1, max_size=64), st.integers(min_value=0, max_value=255)
 )
 prices = st.builds(Price, positives, st.text(min_size=1, max_size=64))
-rules = st.builds(Rules, uint32, uint64, *[uint32] * 3, uint64, uint32, uint64, uint32)
+rules = st.builds(
+    Rules,
+    uint32,
+    uint64,
+    *[uint32] * 3,
+    uint64,
+    uint32,
+    uint64,
+    uint32,
+    feeders=st.lists(keys, max_size=3, unique=True).map(lambda many: tuple(sorted(many))),
+    price_quorum=uint32,
+    max_price_age_ms=uint64,
+    max_price_move_bps=uint32,
+    max_price_spread_bps=uint32,
+    numeraire=st.one_of(st.just(""), asset_ids),
+    numeraire_decimals=st.integers(0, 27),
+    min_path_depth=uint64,
+)
 executions = st.builds(Execution, texts, texts, positives, texts, positives)
 proposals = st.builds(
     Proposal,
@@ -188,6 +206,8 @@ bundles = st.builds(
     keys,
     amounts,
     st.lists(st.builds(Reward, keys, amounts, amounts), max_size=2).map(tuple),
+    amounts,
+    keys,
 )
 market_updates = st.builds(
     MarketUpdate,
@@ -200,7 +220,6 @@ market_updates = st.builds(
     st.dictionaries(asset_ids, prices, max_size=3),
 )
 credits_ = st.builds(Credit, keys, asset_ids, positives)
-solver_keys = st.builds(SolverKey, texts, keys)
 
 
 def ascending(values: st.SearchStrategy[bytes], least: int = 0) -> st.SearchStrategy[Any]:
@@ -218,6 +237,7 @@ fleet_rules = st.builds(
     region=texts,
     probers=ascending(keys),
     min_bond=st.integers(0, (1 << 255) - 1),
+    forfeit=st.integers(0, (1 << 255) - 1),
     group_cap_bps=st.integers(1, 10_000),
     part_intents=st.integers(1, 1 << 40),
     all_up_to=st.integers(0, 1 << 40),
@@ -232,9 +252,9 @@ details = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
 dispatches = st.builds(
     Dispatch,
     st.binary(max_size=80),
-    st.lists(st.builds(NodeLoad, keys, uint32), max_size=3, unique_by=lambda n: n.public_key).map(
-        lambda nodes: tuple(sorted(nodes, key=lambda n: n.public_key))
-    ),
+    st.lists(
+        st.builds(NodeLoad, keys, uint32, texts), max_size=3, unique_by=lambda n: n.public_key
+    ).map(lambda nodes: tuple(sorted(nodes, key=lambda n: n.public_key))),
     st.lists(st.builds(LoadProbe, keys, uint32, uint64, uint64), max_size=2).map(tuple),
     st.lists(
         st.builds(Assignment, keys, st.lists(uint32, max_size=3).map(tuple), uint32), max_size=3
@@ -247,11 +267,39 @@ observation_lists = st.lists(
     st.builds(Observation, st.binary(max_size=40), st.binary(max_size=40), uint64), max_size=3
 ).map(tuple)
 
+
+@st.composite
+def key_bindings(draw: st.DrawFn) -> KeyBinding:
+    """Any binding that its body's rules admit."""
+    role = draw(st.sampled_from(Role))
+    old, new = draw(st.lists(keys, min_size=2, max_size=2, unique=True))
+    signer = old if role is Role.ENGINE else draw(keys)
+    if role is Role.OPERATOR:
+        old, new = draw(st.sampled_from([(old, new), (b"", new), (old, b"")]))
+    size = 80 if role is Role.VRF else 64 if new else 0
+    proof = draw(st.binary(min_size=size, max_size=size))
+    return KeyBinding(draw(ascii_texts), role, signer, old, new, proof)
+
+
 records: dict[str, st.SearchStrategy[Signed]] = {
     "Intent": intents(),
     "Bid": bids,
     "Bundle": bundles,
     "MarketUpdate": market_updates,
+    "PriceFeed": st.builds(
+        PriceFeed,
+        ascii_texts,
+        keys,
+        uint64,
+        uint64,
+        st.dictionaries(asset_ids, positives, min_size=1, max_size=3),
+    ),
+    "PricesWatched": st.builds(
+        PricesWatched,
+        uint64,
+        st.lists(st.builds(QuarantinedAsset, asset_ids, texts, details), max_size=2).map(tuple),
+        st.lists(asset_ids, max_size=2).map(tuple),
+    ),
     "Cancel": st.builds(Cancel, ascii_texts, keys, keys),
     "Withdrawal": st.builds(Withdrawal, ascii_texts, keys, uint64, asset_ids, positives, uint64),
     "Deposit": st.builds(
@@ -270,7 +318,6 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         keys,
         uint64,
         uint64,
-        st.lists(solver_keys, max_size=3, unique_by=lambda s: s.public_key).map(tuple),
         st.one_of(st.just(b""), keys),
         keys,
         st.one_of(st.just(b""), keys),
@@ -292,6 +339,7 @@ records: dict[str, st.SearchStrategy[Signed]] = {
     "BidReceipt": st.builds(
         BidReceipt, ascii_texts, uint64, keys, st.lists(keys, max_size=3).map(tuple), uint64
     ),
+    "KeyBinding": key_bindings(),
     "Committed": st.builds(Committed, uint64, uint32, keys, uint64),
     "Opening": st.builds(Opening, ascii_texts, uint64, keys, keys, st.binary(max_size=80)),
     "BidUnopened": st.builds(
@@ -305,7 +353,7 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
     ),
     "Closed": st.builds(Closed, uint64, keys, uint32, keys, st.one_of(st.just(b""), keys)),
-    "Awarded": st.builds(Awarded, uint64, keys, st.binary(max_size=80)),
+    "Awarded": st.builds(Awarded, uint64, keys, st.binary(max_size=80), keys),
     "Settled": st.builds(Settled, uint64, keys, keys, keys),
     "Voided": st.builds(Voided, uint64, texts),
     "Observed": st.builds(Observed, uint64, uint64, keys, keys, ascending(keys)),

@@ -5,54 +5,104 @@ from math import exp, inf, log, nan, sqrt
 import numpy as np
 import pytest
 
-from walras.balance.arrivals import Arrivals, Moments, Rate, Volatility
+from walras.balance.arrivals import MOST_SCV_BPS, Arrivals, Moments, Spread, Volatility
 from walras.core.errors import InvalidInput, Reason
 
-
-def test_a_young_rate_is_not_drawn_to_zero() -> None:
-    rate = Rate(half_life=60.0, since=100.0)
-    for at in range(101, 106):
-        rate.add(float(at))
-    assert rate.at(105.0) == pytest.approx(1.0, rel=0.03)
+ONE = 1 << 16
 
 
-def test_an_old_event_counts_half_after_the_half_life() -> None:
-    rate = Rate(half_life=10.0)
-    rate.add(1_000.0, 50.0)  # so late that the weights of the time have their limit
-    before = rate.at(1_000.0)
-    assert before == pytest.approx(50 * log(2) / 10)
-    assert rate.at(1_010.0) == pytest.approx(before / 2)
+def per_second(arrivals: Arrivals, now_ms: int) -> float:
+    span = arrivals.span_at(now_ms)
+    return 1_000 * arrivals.calls / span if span else 0.0
 
 
-def test_no_time_no_rate() -> None:
-    assert Rate(1.0).at(0.0) == 0
-    rate = Rate(1.0, since=5.0)
-    rate.add(5.0)
-    assert rate.at(4.0) == 0  # a clock that goes back is taken as standing still
-
-
-def test_arrivals_tell_poisson_from_a_clock() -> None:
+def test_arrivals_tell_poisson_from_a_clock_and_from_bursts() -> None:
     rng = np.random.default_rng(1)
-    poisson, clock, bursts = (Arrivals(half_life=600.0) for _ in range(3))
-    for at in np.cumsum(rng.exponential(0.5, 4_000)):
-        poisson.add(float(at))
-    for at in range(4_000):
-        clock.add(at / 2)
-    for at in np.cumsum(rng.gamma(0.25, 2.0, 8_000)):
-        bursts.add(float(at))
-    assert poisson.rate(2_000.0) == pytest.approx(2.0, rel=0.1)
-    assert clock.rate(2_000.0) == pytest.approx(2.0, rel=0.01)
-    assert clock.scv == pytest.approx(0.0, abs=1e-12)
-    assert poisson.scv == pytest.approx(1.0, rel=0.15)
-    assert bursts.scv == pytest.approx(4.0, rel=0.25)
+    poisson, clock, bursts = Arrivals(), Arrivals(), Arrivals()
+    seen: dict[str, list[int]] = {"poisson": [], "bursts": []}
+    for at in np.cumsum(rng.exponential(200.0, 8_000)):
+        poisson.add(int(at))
+        seen["poisson"].append(poisson.scv_bps)
+    for at in range(8_000):
+        clock.add(at * 200)
+    for at in np.cumsum(rng.gamma(0.25, 800.0, 8_000)):
+        bursts.add(int(at))
+        seen["bursts"].append(bursts.scv_bps)
+    assert per_second(clock, 7_999 * 200) == pytest.approx(5.0, rel=1e-3)
+    assert clock.scv_bps <= 1
+    assert per_second(poisson, poisson.at_ms or 0) == pytest.approx(5.0, rel=0.25)
+    assert np.mean(seen["poisson"][500:]) == pytest.approx(10_000, rel=0.1)
+    assert np.mean(seen["bursts"][500:]) == pytest.approx(40_000, rel=0.15)
 
 
-def test_arrivals_of_which_little_is_known_are_poisson() -> None:
-    arrivals = Arrivals(half_life=1.0)
-    assert arrivals.scv == 1
-    arrivals.add(1.0)
-    arrivals.add(2.0)
-    assert arrivals.scv == 1
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_calls_that_come_in_batches(batch: int) -> None:
+    arrivals = Arrivals()
+    for turn in range(60):
+        arrivals.add(1_000 + 2_000 * turn, batch)
+    now = arrivals.at_ms or 0
+    assert per_second(arrivals, now) == pytest.approx(batch / 2, rel=1e-3)
+    assert arrivals.scv_bps == pytest.approx(10_000 * (batch - 1), abs=2)
+    # One by one is the same as at once.
+    single = Arrivals()
+    for turn in range(60):
+        for _ in range(batch):
+            single.add(1_000 + 2_000 * turn)
+    assert per_second(single, now) == pytest.approx(per_second(arrivals, now), rel=0.02)
+
+
+def test_a_rate_falls_while_nobody_calls_and_follows_a_change() -> None:
+    arrivals = Arrivals()
+    for turn in range(100):
+        arrivals.add(turn * 1_000)
+    assert per_second(arrivals, 99_000) == pytest.approx(1.0, rel=1e-3)
+    assert per_second(arrivals, 99_000 + 30_000) == pytest.approx(0.5, rel=0.05)
+    for turn in range(600):
+        arrivals.add(100_000 + turn * 100)
+    assert per_second(arrivals, 160_000) == pytest.approx(
+        9.0, rel=0.1
+    )  # a minute after 1 became 10
+    arrivals.add(10**9)
+    assert per_second(arrivals, 10**9) < 0.01
+
+
+def test_arrivals_of_which_little_is_known_are_poisson_and_have_no_rate() -> None:
+    arrivals = Arrivals()
+    assert (arrivals.scv_bps, arrivals.span_at(5)) == (10_000, 0)
+    arrivals.add(1_000, 3)
+    assert (arrivals.calls, arrivals.scv_bps, arrivals.span_at(9_000)) == (0, 10_000, 0)
+    arrivals.add(1_010)
+    assert (arrivals.scv_bps, arrivals.span_at(9_000)) == (10_000, 0)
+    arrivals.add(1_020)
+    arrivals.add(1_030)
+    assert arrivals.span_at(1_030) == pytest.approx(30 * ONE, rel=1e-2)
+
+
+def test_no_time_passed_between_calls() -> None:
+    arrivals = Arrivals()
+    for _ in range(5):
+        arrivals.add(7, 2)
+    assert (arrivals.span_at(7), arrivals.scv_bps) == (0, 10_000)
+
+
+def test_service_times_and_their_spread() -> None:
+    rng = np.random.default_rng(2)
+    steady, varied, found = Spread(), Spread(), []
+    assert steady.scv_bps == 10_000
+    steady.add(40_000)
+    assert steady.scv_bps == 10_000
+    for sample in rng.gamma(2.0, 20_000.0, 4_000):
+        steady.add(40_000)
+        varied.add(int(sample))
+        found.append(varied.scv_bps)
+    assert steady.scv_bps <= 1
+    assert np.mean(found[200:]) == pytest.approx(5_000, rel=0.1)
+    varied.add(10**12)
+    assert varied.scv_bps > 500_000
+    rare = Spread()
+    for sample_us in [0] * 300 + [10**18]:
+        rare.add(sample_us)
+    assert rare.scv_bps <= MOST_SCV_BPS
 
 
 def test_moments_without_forgetting_are_the_sample_s() -> None:
@@ -116,7 +166,7 @@ def test_two_prices_at_once_are_the_later_one() -> None:
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, nan, inf])
 def test_a_half_life_is_positive(wrong: float) -> None:
-    for made in (Rate, Moments, Arrivals, Volatility):
+    for made in (Moments, Volatility):
         with pytest.raises(InvalidInput) as caught:
             made(wrong)
         assert caught.value.reason is Reason.CONFIG_INVALID
@@ -124,10 +174,10 @@ def test_a_half_life_is_positive(wrong: float) -> None:
 
 @pytest.mark.parametrize("wrong", [nan, inf, -1.0])
 def test_a_value_that_is_none_changes_nothing(wrong: float) -> None:
-    moments, volatility, rate = Moments(10.0), Volatility(10.0), Rate(10.0)
+    moments, volatility = Moments(10.0), Volatility(10.0)
     moments.add(0.0, 2.0)
     volatility.add(0.0, 2.0)
-    for add in (moments.add, volatility.add, rate.add):
+    for add in (moments.add, volatility.add):
         with pytest.raises(InvalidInput) as caught:
             add(1.0, wrong)
         assert caught.value.reason is Reason.FIELD_INVALID
@@ -136,4 +186,3 @@ def test_a_value_that_is_none_changes_nothing(wrong: float) -> None:
     moments.add(1.0, 2.0)
     volatility.add(1.0, 2.0)
     assert (moments.mean, volatility.hourly_bps) == (2, 0)
-    assert rate.at(5.0) == 0

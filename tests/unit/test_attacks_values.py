@@ -9,6 +9,7 @@ import pytest
 from support.market import ETH, signer
 
 from walras.auction.batch import OpenBatch
+from walras.audit.files import MAX_BLOB_BYTES
 from walras.core.bids import Bid, Execution, Fill, Proposal
 from walras.core.errors import AuditFailure, Reason, WalrasError
 from walras.protocol.dispatch import Assignment, Dispatch, NodeLoad
@@ -16,7 +17,7 @@ from walras.protocol.problem import Problem, Rules
 from walras.protocol.records import Opened
 from walras.protocol.trade import encode_problem
 from walras.sdk.signing import sign_record
-from walras.store.folder import MAX_BLOB_BYTES, FolderSource, blob_path
+from walras.store.folder import FolderSource, blob_path
 
 SOLVER = signer("solver")
 DIGEST = bytes(32)

@@ -25,17 +25,24 @@ def refused(made: Auction, winners: list[bytes], certificate: Certificate) -> Au
     return caught.value
 
 
-def test_the_best_bid_left_out_is_not_settled() -> None:
+def test_a_winner_left_out_is_refused_or_at_least_not_settled() -> None:
+    """Refused where anybody finds more without searching."""
+    refused = 0
     certificate = MADE.award.certificate
     for missing in MADE.winners:
         winners = [identity for identity in MADE.winners if identity != missing]
         solvers = {bid.bid.solver for bid in MADE.award.winners if bid.id in winners}
         left = tuple(one for one in certificate.references if one.solver in solvers)
-        found = check_award(
-            MADE.problem, MADE.bids, SEED, winners, replace(certificate, references=left)
-        )
-        assert not found.settled
-        assert found.bound == MADE.award.score > found.score
+        fewer = replace(certificate, references=left)
+        try:
+            found = check_award(MADE.problem, MADE.bids, SEED, winners, fewer)
+        except AuditFailure as failure:
+            assert failure.reason is Reason.AWARD_MISMATCH
+            refused += 1
+        else:
+            assert not found.settled
+            assert found.bound == MADE.award.score > found.score
+    assert refused > 0
 
 
 def test_a_tie_steered_to_another_is_not_settled() -> None:
@@ -51,6 +58,11 @@ def test_a_tie_steered_to_another_is_not_settled() -> None:
     won = [bid.id for bid in right.winners]
     wrong = whole if won == parts else parts
     assert check_award(made, bids, SEED, won, right.certificate).settled
+    # The greedy choice is the whole: only the parts' place in its stead is refused at once.
+    if wrong == parts:
+        with pytest.raises(AuditFailure, match="by falling score"):
+            check_award(made, bids, SEED, wrong, right.certificate)
+        return
     found = check_award(made, bids, SEED, wrong, right.certificate)
     assert found.score == found.bound == 4
     assert not found.settled

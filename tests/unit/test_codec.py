@@ -28,7 +28,6 @@ from walras.protocol.records import (
     Opened,
     RulesSet,
     Sealed,
-    SolverKey,
     Withdrawal,
     signer_of,
 )
@@ -200,13 +199,8 @@ CASES: list[tuple[Signed, Callable[[Any], object], Reason]] = [
         lambda m: m.operators.append(b""),
         Reason.PUBLIC_KEY_INVALID,
     ),
-    (
-        Sealed(1, DIGEST, 1, 1, (SolverKey("a", KEY),)),
-        lambda m: m.solvers.append(m.solvers[0]),
-        Reason.FIELD_INVALID,
-    ),
-    (Sealed(1, DIGEST, 1, 1, (), DIGEST), setting("dispatch_digest", b"x"), Reason.FIELD_INVALID),
-    (Sealed(1, DIGEST, 1, 1, (), DIGEST), setting("canaries_digest", b""), Reason.FIELD_INVALID),
+    (Sealed(1, DIGEST, 1, 1, DIGEST), setting("dispatch_digest", b"x"), Reason.FIELD_INVALID),
+    (Sealed(1, DIGEST, 1, 1, DIGEST), setting("canaries_digest", b""), Reason.FIELD_INVALID),
     (Genesis(DOMAIN, KEY, (KEY,), KEY), setting("vrf_key", b""), Reason.PUBLIC_KEY_INVALID),
     (FLEET, setting("rules.policy", "whoever pays"), Reason.FIELD_INVALID),
     (FLEET, setting("rules.weigh", "friends"), Reason.FIELD_INVALID),

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.market import signer
+from support.probes import seed
 
 from walras.app.config import Config, read_config
+from walras.app.engine import _fleet_rules
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.problem import Rules
 
@@ -144,6 +147,15 @@ A_KEY, B_KEY = "0a" * 32, "0b" * 32
 )
 def test_a_fleet_that_cannot_work(table: str, message: str) -> None:
     assert message in refused(written(f"[fleet]\n{table}\n"))
+
+
+def test_the_engines_own_prober_named_twice_counts_once() -> None:
+    own = signer("prober").public_key.hex()
+    config = read_config(written(f'[fleet]\nquorum = 2\nprobers = ["{own}"]\n'))
+    assert len(_fleet_rules(config, seed("other")).probers) == 2
+    with pytest.raises(InvalidInput, match="quorum: must not be above") as caught:
+        _fleet_rules(config, seed("prober"))
+    assert caught.value.reason is Reason.CONFIG_INVALID
 
 
 def test_the_engines_own_prober_counts_for_the_quorum() -> None:

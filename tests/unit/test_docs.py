@@ -87,7 +87,7 @@ def test_every_kind_of_record_has_its_row() -> None:
     assert [code_words(row[0]) for row in table] == [[kind.value] for kind in Kind]
     for _, message, signer, place in table:
         assert message in record_pb2.DESCRIPTOR.message_types_by_name
-        names_signer = {"owner", "operator", "solver", "prober", "node"} & set(
+        names_signer = {"owner", "operator", "feeder", "signer", "solver", "prober", "node"} & set(
             record_pb2.DESCRIPTOR.message_types_by_name[message].fields_by_name
         )
         assert signer == "the engine" or names_signer or message == "Intent"
@@ -233,7 +233,7 @@ def test_commands_that_are_mentioned_exist() -> None:
     ]
     assert mentioned
     for path, line in mentioned:
-        words = [word for word in line.split() if word.isalpha() and word.islower()]
+        words = [word for word in line.split() if re.fullmatch(r"[a-z][a-z-]*", word)]
         command: Any = typer.main.get_command(cli._app(line.split()))
         for word in words:
             if not hasattr(command, "commands"):

@@ -157,12 +157,34 @@ def test_the_time_of_the_log_does_not_go_back() -> None:
 
 def test_epochs_are_reported_once_and_in_order() -> None:
     found = fleet()
-    found.advance_epoch(A, 7)
-    found.advance_epoch(B, 3)
-    for epoch in (7, 6, 0):
-        assert refused(partial(found.advance_epoch, A, epoch)) is Reason.OBSERVATION_STALE
-    found.advance_epoch(A, 9)
-    assert found.epochs == {A: 9, B: 3}
+    found.advance_epoch(A, 7, 100)
+    found.advance_epoch(B, 3, 101)
+    for epoch in (7, 6, 5):
+        assert refused(partial(found.advance_epoch, A, epoch, 102)) is Reason.OBSERVATION_STALE
+        assert refused(partial(found.entries_needed, A, epoch)) is Reason.OBSERVATION_STALE
+    assert found.entries_needed(A, 9) == 0
+    found.advance_epoch(A, 9, 103)
+    assert {key: last.epoch for key, last in found.epochs.items()} == {A: 9, B: 3}
+
+
+def test_epochs_come_again_where_the_clock_is_set_back() -> None:
+    """Until the greatest one has passed, what was reported before cannot be handed in again."""
+    found = fleet()
+    for epoch in (97, 98, 100):
+        found.advance_epoch(A, epoch, 10 * epoch)
+    assert refused(partial(found.entries_needed, A, 98)) is Reason.OBSERVATION_STALE
+    assert found.entries_needed(A, 40) == 1_001
+    found.advance_epoch(A, 40, 1_010)
+    assert refused(partial(found.entries_needed, A, 38)) is Reason.OBSERVATION_STALE
+    assert [found.entries_needed(A, epoch) for epoch in (41, 97, 100, 101)] == [1_001] * 3 + [0]
+    found.advance_epoch(A, 50, 1_020)
+    # Back once more: what was reported since the first time is no longer good enough, either.
+    assert found.entries_needed(A, 45) == 1_021
+    found.advance_epoch(A, 45, 1_030)
+    assert found.entries_needed(A, 100) == 1_021
+    found.advance_epoch(A, 101, 1_040)
+    assert found.entries_needed(A, 102) == 0
+    assert from_json(to_json(found)).epochs == found.epochs
 
 
 def test_bonds_are_what_keys_hold() -> None:
@@ -178,7 +200,7 @@ def test_it_is_stored_whole() -> None:
     found = fleet()
     found.observe([*failed(A, T0 + 100), CallEnded(B, T0 + 100, Outcome.OK, 5_000, 2, 3)])
     found.update(FleetUpdate("d", A, 1, drained=(B,)))
-    found.advance_epoch(C, (1 << 64) - 1)
+    found.advance_epoch(C, (1 << 64) - 1, 7)
     assert found.pending
     back = from_json(to_json(found))
     assert back == found

@@ -19,7 +19,6 @@ from walras.protocol.records import (
     Opened,
     Sealed,
     Settled,
-    SolverKey,
     VenuesWatched,
     Voided,
 )
@@ -126,15 +125,15 @@ def test_the_blobs_that_an_entry_names() -> None:
     a, b, c = (bytes([n]) * 32 for n in (1, 2, 3))
     key = SIGNER.public_key
     named = {
-        Sealed(1, a, 5, 6, (SolverKey("s", key),)): (a,),
-        Sealed(1, a, 5, 6, (SolverKey("s", key),), b, c): (a, b),
+        Sealed(1, a, 5, 6): (a,),
+        Sealed(1, a, 5, 6, b, c): (a, b),
         Observed(1, 5, a, b, (c,)): (a,),
         Observations("d", key, 7, a): (a,),
         FleetUpdate("d", key, 1, (a,)): (),
         FleetChanged(1, 5, left=(a,)): (),
         VenuesWatched(5, released=("v",)): (),
         BidReceived(1, a, key, 5): (a,),
-        Awarded(1, a): (a,),
+        Awarded(1, a, b"proof", b): (a, b),
         Settled(1, a, b, c): (a, b, c),
         Opened(1, a, 5, 6): (),
         Closed(1, a, 0, b): (),

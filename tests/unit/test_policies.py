@@ -287,6 +287,49 @@ def test_ring_hash_gives_shards_away_while_the_wait_is_too_long() -> None:
     assert policy.pick(pool, request, draw) is not owner
 
 
+def test_ring_hash_moves_the_shards_that_would_make_calls_wait() -> None:
+    """Nobody waits at the sealing, but the calls that came of late would, with more of them."""
+    pool = Pool(nodes_of(4, service_us=100_000, slots=4))
+    policy, draw = RingHash(hash_balance_factor_bps=1_000_000, max_wait_ms=50), Draws(b"")
+    shards = [b"shard %d" % number for number in range(400)]
+    owner = policy.pick(pool, Request(key=shards[0]), draw)
+    mine = [s for s in shards if policy.pick(pool, Request(key=s), draw) is owner][:40]
+    assert len(mine) == 40
+    for each in pool.nodes:  # 20 calls a second, of the 40 that four slots take
+        each.arrived, each.span, each.variation_bps = 600 << 16, 30_000 << 16, 20_000
+
+    def batch(idle_ms: int) -> dict[bytes, bytes]:
+        picked = {}
+        for each in pool.nodes:
+            each.asked, each.span = 0, (30_000 + idle_ms) << 16
+        for shard in mine:
+            node = policy.pick(pool, Request(key=shard), draw)
+            node.asked += 1
+            picked[shard] = node.key
+        return picked
+
+    assert set(batch(2_000).values()) == {owner.key}
+    assert owner.wait_us < 50_000
+    owner.arrived = 905 << 16  # 29 a second
+    first = batch(1_000)
+    kept = [shard for shard in mine if first[shard] == owner.key]
+    assert 1 < len(kept) < 40
+    assert kept == mine[: len(kept)]
+    assert owner.wait_us > 50_000
+    owner.asked -= 1
+    assert owner.wait_us <= 50_000
+    assert batch(1_000) == first  # the same ones, to the same nodes
+    alone = pool.without([owner.key])
+    owner.asked = 0
+    for shard in mine[len(kept) :]:  # as if it were not there
+        assert policy.pick(alone, Request(key=shard), draw).key == first[shard]
+    free = RingHash(hash_balance_factor_bps=1_000_000)
+    assert {free.pick(pool, Request(key=shard), draw).key for shard in mine} == {owner.key}
+    for each in pool.nodes:
+        each.arrived = 2_000 << 16  # all have too much: the first within the bound of load
+    assert policy.pick(pool, Request(key=mine[-1]), draw) is owner
+
+
 def test_ring_hash_without_a_key_draws() -> None:
     pool = Pool(nodes_of(5))
     policy, draw = RingHash(), Draws(b"free")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from support.market import signer
 
+from walras.app.config import read_config
 from walras.cli.commands.ray_up import spread, toml
+from walras.cli.main import run
 from walras.core.errors import InvalidInput
 from walras.fleet.ray.values import Deployment, Placed, check_target, said
 
@@ -70,8 +72,21 @@ def test_spread_over_regions() -> None:
         spread(2, ["eu", "eu"])
 
 
-def test_tables_for_the_engine() -> None:
+def test_tables_for_the_engine(tmp_path: Path) -> None:
     solvers = tomllib.loads(toml([PLACED, replace(PLACED, name="ray-a-eu-2")]))["solvers"]
     assert [solver["name"] for solver in solvers] == ["ray-a-eu-1", "ray-a-eu-2"]
     assert solvers[0]["address"] == PLACED.address
     assert solvers[0]["public_key"] == PLACED.public_key.hex()
+    assert "group" not in solvers[0]
+    placed = [replace(PLACED, slots=4), replace(PLACED, name="ray-a-eu-2", slots=1_000)]
+    solvers = tomllib.loads(toml(placed, "our.firm"))["solvers"]
+    assert [solver["group"] for solver in solvers] == ["our.firm"] * 2
+    assert [solver["slots"] for solver in solvers] == [4, 256]
+    file = tmp_path / "walras.toml"
+    file.write_text(toml(placed, "our.firm"))
+    assert [node.group for node in read_config(file).nodes()] == ["our.firm"] * 2
+
+
+def test_a_group_that_no_configuration_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fleet", "ray", "up", "--solver", "baseline", "--group", "a b"]) == 2
+    assert "'a b' is no group's name" in capsys.readouterr().err

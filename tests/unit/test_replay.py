@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from support.audit.attacks import ATTACKS, closed_batch, settle_as
+from support.audit.attacks import ATTACKS, awarded_by, closed_batch, settle_as
 from support.audit.log_copy import read_leaf, signed_log
 from support.audit.scenario import BROKEN, DOMAIN, W, owner, recorded, signer
 
@@ -124,7 +124,7 @@ def test_ties_follow_the_closed_set_of_bids() -> None:
         batch = closed_batch(forgery, 1)
         forgery.write(at + 2, batch.record())
         proof, seed = forgery.vrf.prove(batch.tie_input())
-        awarded = batch.award(seed)
+        awarded = awarded_by(batch, seed)
         settle_as(forgery, awarded)
         forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
         del forgery.leaves[forgery.of(Settled, 1) + 1 :]

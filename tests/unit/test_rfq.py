@@ -144,7 +144,7 @@ def test_it_is_in_no_problem_from_its_expiry_on() -> None:
     state.prepare(4_999)
     assert set(state.problem(1, 4_999).venues) == {"pool", "q"}
     state.take_changes()
-    assert state.prepare(5_000) is None  # it leaves; the watch has nothing to say
+    assert state.prepare(5_000) == []  # it leaves; the watch has nothing to say
     assert set(state.problem(2, 5_000).venues) == {"pool"}
     assert state.take_changes().venues == {"q"}
     assert refused(state, update(QUOTE)) is Reason.NONCE_USED

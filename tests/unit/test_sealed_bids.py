@@ -6,14 +6,14 @@ from hashlib import sha256
 
 import pytest
 from support.audit.bid_attacks import BID_ATTACKS, recommit
-from support.audit.bid_scenario import NAMES, recorded_bids
+from support.audit.bid_scenario import BOND, FORFEIT, NAMES, recorded_bids
 from support.audit.log_copy import read_leaf
-from support.audit.scenario import DOMAIN, owner, signer
+from support.audit.scenario import DOMAIN, U, owner, signer
 
 from walras.audit import envelope
 from walras.audit.evidence import Evidence, check_evidence, decode_evidence, encode_evidence
 from walras.audit.openings import is_bid_key, open_bid, public_bid_key, seal_bid
-from walras.audit.verifier import replay, verify_entries
+from walras.audit.verifier import replay, replayed, verify_entries
 from walras.core.errors import AuditFailure, BidRejected, InvalidInput, Reason
 from walras.protocol.records import Awarded, BidReceived, Closed, Kind, Sealed
 from walras.protocol.sealed_bids import (
@@ -73,10 +73,15 @@ def test_what_came_of_each_commitment() -> None:
 def test_whoever_does_not_open_broke_a_promise() -> None:
     """As who wins and does not settle: the circuit breaker counts it."""
     made = recorded_bids()
-    machine = replay(verify_entries(made.log.log, made.log.key), made.log.log, made.log.key)
-    assert machine.unopened == sum(
-        1 for r in map(read_leaf, made.log.log.leaves) if isinstance(r, BidUnopened)
-    )
+    log = made.log.log
+    state = replayed(verify_entries(log, made.log.key), log, made.log.key).state
+    fleet = state.fleet
+    broke = {n for n in NAMES if fleet.standing.status(owner(n), fleet.at_ms).fade_bps}
+    assert broke == {"silent", "false"}
+    # Each withheld two: one costs the forfeit, the other what is left of the bond.
+    left = {name: state.balances.get((owner(name), U), 0) for name in NAMES}
+    assert 2 * FORFEIT > BOND > FORFEIT
+    assert left == {name: 0 if name in broke else BOND for name in NAMES}
 
 
 def test_nodes_can_show_that_they_were_in_time() -> None:

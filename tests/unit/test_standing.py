@@ -15,6 +15,7 @@ from walras.balance.estimates import (
     service_sample,
 )
 from walras.balance.events import (
+    Asked,
     Brought,
     CallEnded,
     CanaryChecked,
@@ -23,6 +24,7 @@ from walras.balance.events import (
     Promised,
     Rule,
 )
+from walras.balance.queueing import MOST_WAIT_US, allen_cunneen
 from walras.balance.rules import BPS, FleetRules, NodeInfo
 from walras.balance.standing import MAX_REPORTED, SET_BACK_MS, Standing
 from walras.balance.status import State
@@ -560,3 +562,62 @@ def test_it_comes_back_from_json_as_it_was() -> None:
     for now in range(T0, T0 + 200_000, 700):
         assert again.tick(now) == standing.tick(now)
         assert again.eligible(now) == standing.eligible(now)
+
+
+# How calls come.
+
+
+def batches(standing: Standing, key: bytes, count: int, calls: int, us: int = 50_000) -> int:
+    """So many batches, one each second; returns the time of the last."""
+    at_ms = T0
+    for _ in range(count):
+        at_ms += 1_000
+        standing.apply(Asked(key, at_ms, calls))
+        for _ in range(calls):
+            standing.apply(ended(key, at_ms, us=us))
+        standing.tick(at_ms)
+    return at_ms
+
+
+def test_load_and_wait_are_estimated_from_what_the_log_says() -> None:
+    standing, (a, b) = fleet(2)
+    now = batches(standing, a, 120, calls=8)
+    loaded, idle = standing.status(a, now), standing.status(b, now)
+    assert loaded.service_us == 50_000
+    assert loaded.utilisation_bps == pytest.approx(1_000, rel=0.01)  # 8 · 50 ms of 4 · 1 s
+    exact = allen_cunneen(4, 0.4, 50_000.0, 7.0, 0.0)  # batches of 8 vary by 7
+    assert loaded.wait_us == pytest.approx(exact, rel=0.02)
+    assert (idle.utilisation_bps, idle.wait_us) == (0, 0)
+    later = standing.status(a, now + 60_000)
+    assert later.utilisation_bps < loaded.utilisation_bps / 2
+
+
+def test_a_node_with_more_calls_than_it_can_do_has_no_end_of_wait() -> None:
+    standing, (a,) = fleet(1)
+    now = batches(standing, a, 60, calls=10, us=500_000)
+    status = standing.status(a, now)
+    assert status.utilisation_bps > 10_000
+    assert status.wait_us == MOST_WAIT_US
+
+
+def test_policies_see_it_where_waits_have_a_limit() -> None:
+    for limit in (0, 30):
+        standing, (a,) = fleet(1, replace(RULES, max_wait_ms=limit))
+        now = batches(standing, a, 60, calls=8)
+        view = standing.view(a, now)
+        assert (view.arrived > 0, view.span > 0, view.variation_bps > 0) == (bool(limit),) * 3
+        if limit:
+            assert view.wait_us >= standing.status(a, now).wait_us  # with one more
+            back = Standing.from_json(json.loads(json.dumps(standing.to_json())))
+            assert back.view(a, now) == view
+
+
+def test_cancelled_calls_came_all_the_same_and_failed_ones_tell_no_spread() -> None:
+    standing, (a,) = fleet(1)
+    for turn in range(10):
+        standing.apply(Asked(a, T0 + 1_000 * turn, 2))
+        standing.apply(ended(a, T0 + 1_000 * turn, Outcome.CANCELLED))
+        standing.apply(ended(a, T0 + 1_000 * turn, Outcome.ERROR, us=10**9 * turn))
+    node = standing._every[a]
+    assert node.arrivals.calls > 8 << 16
+    assert node.spread.weight == 0

@@ -36,6 +36,9 @@ MAX_WAITING = 1_024
 MAX_WAITING_PER_SIGNER = 8
 """Of them, those of one key: nobody keeps the others out."""
 
+MAX_CAUSES = 16
+"""Of a pace that are logged with it: the latest."""
+
 IDLE_MS = 60_000
 """How long a book that the last batch could not fill rests, if nothing changes."""
 
@@ -106,7 +109,7 @@ class Auctioneer:
         self._interval_ms = pace.interval_ms
         self._rules = replace(self._rules, collar_bps=pace.collar_bps)
         self._fleet_rules = replace(self._fleet_rules, fan_out=pace.fan_out)
-        self._claims += causes
+        self._claims = [*self._claims, *causes][-MAX_CAUSES:]
 
     def quietly(self, entries: int) -> None:
         """So many entries were logged that are no reason to auction an idle book."""
@@ -255,7 +258,9 @@ class Auctioneer:
         def command(tx: Transaction) -> None:
             tx.record(Voided(report.auction_id, reason.value))
             tx.state.release()
-            voided = replace(report, state="voided", void_reason=reason.value)
+            voided = replace(
+                report, state="voided", void_reason=reason.value, end_leaf=tx.tree.size
+            )
             tx.auction(report.auction_id, AuctionRow("voided", voided.to_json()))
 
         await self._sequencer.run(command)

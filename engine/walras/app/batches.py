@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -22,8 +22,10 @@ from walras.app.opening import open_bids
 from walras.app.report import AuctionReport, solver_reports
 from walras.app.sealing import Sending, copies, log_bids, log_news, observe, send_out, work_us
 from walras.app.sequencer import Sequencer, Transaction
+from walras.auction.award import award
 from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, SealedBatch
 from walras.auction.commitments import CommittedBatch, close_commitments
+from walras.auction.observed import withheld
 from walras.audit.vrf import VrfKey
 from walras.core.errors import SolverFault
 from walras.fleet.nodes import Node
@@ -60,7 +62,6 @@ class Batches:
     Args:
         sequencer: the single writer.
         fleet: whom to ask.
-        clock: milliseconds since the epoch.
         solve_ms: solvers have this long to bid.
         open_ms: and this long to open the bids that they committed to.
         vrf: seeds who is asked, and ties.
@@ -77,7 +78,6 @@ class Batches:
         self,
         sequencer: Sequencer,
         fleet: Fleet,
-        clock: Callable[[], int],
         *,
         solve_ms: int,
         open_ms: int,
@@ -85,7 +85,6 @@ class Batches:
     ) -> None:
         self._sequencer = sequencer
         self._fleet = fleet
-        self._clock = clock
         self._solve_ms = solve_ms
         self._open_ms = open_ms
         self._vrf = vrf
@@ -93,6 +92,7 @@ class Batches:
         self.sealed: SealedBatch | None = None
         self.canaries: set[bytes] = set()
         self.quiet_size = 0
+        self._sealed_leaf = 0
 
     async def run(
         self, batch: OpenBatch, probes: Sequence[LoadProbe], faults: dict[str, SolverFault]
@@ -138,7 +138,7 @@ class Batches:
             nodes,
             self._fleet.in_flight,
             checkpoint.note,
-            self._clock,
+            sending.clock,
             lambda data, key, now: self._start(sealed.evaluate, data, key, now),
             self._sequencer.seal,
             self._open_ms / 1_000 if sealed.bid_key else 0.0,
@@ -159,7 +159,7 @@ class Batches:
             return collected, sealed.close(bid for bid, _ in collected.bids)
         with watch.phase("close"):
             committed = await self._start(
-                close_commitments, sealed, collected.commitments, self._clock()
+                close_commitments, sealed, collected.commitments, sending.clock()
             )
             closing = await self._log_closing(committed)
         with watch.phase("open"):
@@ -207,7 +207,8 @@ class Batches:
 
     def _award(self, closed: ClosedBatch) -> tuple[bytes, AwardedBatch]:
         proof, seed = self._vrf.prove(closed.tie_input())
-        return proof, closed.award(seed)
+        made = award(closed.sealed.problem, closed.scored(), seed)
+        return proof, AwardedBatch(closed.sealed, made)
 
     def _seal(
         self,
@@ -218,14 +219,13 @@ class Batches:
     ) -> Sending | None:
         if tx.now_ms < batch.opened.seal_after_ms:
             return None  # the clock was set back while the batch waited
-        problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
-        if not problem.intents and not tx.state.book.has_expired(tx.now_ms):
+        book = tx.state.book
+        if not book.has_fillable(tx.now_ms, tx.state.balance) and not book.has_expired(tx.now_ms):
             return None
         log_news(tx, nodes.values(), self._fleet)
-        watched = tx.state.prepare(tx.now_ms)
-        if watched is not None:
+        for watched in tx.state.prepare(tx.now_ms):
             tx.record(watched)
-        problem = replace(problem, venues=tx.state.market.open_venues())
+        problem = tx.state.problem(batch.opened.auction_id, tx.now_ms)
         canaries = self.canaries & problem.intents.keys()
         sending = send_out(
             tx,
@@ -237,6 +237,7 @@ class Batches:
             self._vrf,
             sorted(canaries),
         )
+        self._sealed_leaf = tx.tree.size
         tx.record(sending.sealed.record())
         self.quiet_size = tx.tree.size
         tx.state.expire(tx.now_ms)
@@ -247,6 +248,7 @@ class Batches:
             problem.sealed_ms,
             sending.sealed.digest.hex(),
             intents=len(problem.intents),
+            sealed_leaf=self._sealed_leaf,
         )
         tx.auction(report.auction_id, AuctionRow("sealed", report.to_json()))
         self.sealed = sending.sealed
@@ -274,11 +276,12 @@ class Batches:
         def command(tx: Transaction) -> AuctionReport:
             before = tx.tree.size
             # First what may raise: a command that does has logged nothing.
-            touched = tx.state.settle(awarded.award.winners)
+            touched = tx.state.settle(awarded.award.winners, withheld(closed))
             log_bids(tx, closed, collected)
             tx.record(closed.record())
+            certificate = tx.blob(awarded.certificate())
             bundle = tx.blob(tx.seal(awarded.bundle()))
-            tx.record(Awarded(number, bundle, tie_proof))
+            tx.record(Awarded(number, bundle, tie_proof, certificate))
             if sealed.plan is not None:
                 observe(tx, sending, collected.calls, closed, awarded)
             balances = tx.blob(encode_balances(touched.balances))
@@ -301,6 +304,8 @@ class Batches:
                 score=awarded.award.score,
                 work_us=work_us(closed, collected.calls, tx.state.fleet.nodes),
                 copies=copies(sending),
+                sealed_leaf=self._sealed_leaf,
+                end_leaf=tx.tree.size,
                 solvers=solver_reports(sealed, closed, awarded, collected.faults),
                 seconds=watch.seconds,
             )

@@ -26,10 +26,18 @@ from walras.sdk.signing import fresh_nonce, intent_id, sign_record
 
 log = structlog.get_logger()
 
-SLACK_BPS = 8_000
-"""The limit is this share of the reference value: any route beats it that is worth its name."""
+LEAST_BPS, MOST_BPS = 8_000, 9_800
+"""The limit is a share of the reference value between these, drawn anew: any route beats it that is
+worth its name, and a fixed share would tell every canary to whoever computes it.
+"""
 
-_LIVES = 8
+AMOUNT_DIGITS, LIMIT_DIGITS = 3, 4
+"""People write round numbers."""
+
+MAX_OPEN = 64
+"""Canaries at a time."""
+
+_LEAST_LIVES, _MOST_LIVES = 4, 16
 """Batches that a canary is open for."""
 
 
@@ -77,7 +85,7 @@ class Canaries:
             )
             try:
                 await self._take_back()
-                if secrets.randbelow(self._every) == 0:
+                if secrets.randbelow(self._every) == 0 and len(self._open) < MAX_OPEN:
                     await self._plant()
             except WalrasError as error:
                 log.warning("a canary failed", reason=error.reason, why=str(error))
@@ -106,7 +114,9 @@ class Canaries:
         key = self.owner(self._planted)
         self._planted += 1
         domain = self._sequencer.state.domain
-        credit = Credit(key.public_key, give, amount)
+        # Who deposits just what it sells is no usual newcomer; the rest is taken back later.
+        held = _round(amount + secrets.randbelow(amount + 1), AMOUNT_DIGITS)
+        credit = Credit(key.public_key, give, held)
         deposit = Deposit(domain, self._operator.public_key, fresh_nonce(), (credit,))
         leaf = sign_record(deposit, self._operator)
 
@@ -117,12 +127,13 @@ class Canaries:
         await self._sequencer.run(put)
         await asyncio.sleep(self._interval_ms / 1_000 * secrets.randbelow(1_000) / 1_000)
         now = self._sequencer.clock()
+        lives = 1_000 * _LEAST_LIVES + secrets.randbelow(1_000 * (_MOST_LIVES - _LEAST_LIVES))
         intent = Intent(
             domain=domain,
             owner=key.public_key,
             nonce=fresh_nonce(),
             not_before_ms=0,
-            expiry_ms=now + _LIVES * max(self._interval_ms, 1_000),
+            expiry_ms=now + lives * max(self._interval_ms, 1_000) // 1_000,
             legs=(Leg(give, -1),),
             units=amount,
             min_units=0,
@@ -155,8 +166,10 @@ class Canaries:
         receive = others[secrets.randbelow(len(others))]
         value = self._value // 2 + secrets.randbelow(self._value) + 1
         amount = value * ATOMS_PER_PRICE // state.market.prices[give].amount
+        amount = _round(amount, AMOUNT_DIGITS)
         worth = amount * state.market.prices[give].amount // state.market.prices[receive].amount
-        limit = worth * SLACK_BPS // 10_000
+        share = LEAST_BPS + secrets.randbelow(MOST_BPS - LEAST_BPS)
+        limit = _round(worth * share // 10_000, LIMIT_DIGITS)
         return (give, amount, receive, limit) if amount and limit else None
 
     async def _take_back(self) -> None:
@@ -187,3 +200,9 @@ class Canaries:
                 tx.append(sign_record(record, key))
 
         await self._auctioneer.between_batches(key.public_key, command, None)
+
+
+def _round(number: int, digits: int) -> int:
+    """Down, to so many significant digits; number ≥ 0."""
+    unit: int = 10 ** max(0, len(str(number)) - digits)
+    return number // unit * unit

@@ -16,16 +16,23 @@ from hashlib import sha256
 
 import structlog
 
-from walras.auction.batch import ReceivedBid, SealedBatch
+from walras.auction.batch import MAX_BID_BYTES, ReceivedBid, SealedBatch
 from walras.auction.dispatch import shard_key
 from walras.balance.events import Outcome
 from walras.core.errors import Reason, SolverFault
+from walras.fleet.asking import Allowance
 from walras.fleet.conversation import Conversation
 from walras.fleet.nodes import Node
 from walras.fleet.sending import Outgoing
 from walras.protocol.codec import Signed
 from walras.protocol.dispatch import Call
-from walras.protocol.sealed_bids import BidReceipt, BidUnopened, ReceivedCommitment, Task
+from walras.protocol.sealed_bids import (
+    MAX_COMMITMENT_BYTES,
+    BidReceipt,
+    BidUnopened,
+    ReceivedCommitment,
+    Task,
+)
 from walras.sdk.node import MAX_PARTS
 
 log = structlog.get_logger()
@@ -80,7 +87,7 @@ class Collection:
         nodes: connected, by key.
         in_flight: calls of the engine by node, kept up to date here.
         checkpoint: the log's newest signed note.
-        clock: milliseconds since the epoch.
+        clock: milliseconds since the epoch, of the sealing; nobody sets it meanwhile.
         check: starts the check of a bid.
         sign: the engine's envelope of a record.
         open_seconds: after the bidding, for openings.
@@ -116,6 +123,7 @@ class Collection:
             Outgoing(body, part.intents, shard_key(part))
             for body, part in zip(bodies, sealed.parts, strict=True)
         ]
+        self._allowances = {key: Allowance.share(len(sealed.solvers)) for key in sealed.solvers}
         self._checks: list[asyncio.Future[ReceivedBid]] = []
         self._envelopes: list[bytes] = []
         self._collected = Collected()
@@ -123,7 +131,6 @@ class Collection:
         self._standby = [
             iter([keys[place] for place in part.nodes[part.asked :]]) for part in self._plan.parts
         ]
-        # By a clock that nobody sets back.
         left_ms = max(0, sealed.deadline_ms - clock())
         self._end = time.monotonic() + left_ms / 1_000
 
@@ -177,6 +184,8 @@ class Collection:
             end=self._end,
             last=self._end + self._open_seconds,
             max_bids=sealed.problem.rules.max_bids,
+            bid_bytes=MAX_COMMITMENT_BYTES if sealed.bid_key else MAX_BID_BYTES,
+            allowance=self._allowances[key],
             checkpoint=self._checkpoint,
             task=self._sign(self._task(parts, key)),
         )

@@ -26,10 +26,13 @@ from pydantic_settings import (
 from walras.balance.pace import Pace, PaceRules
 from walras.balance.rules import FleetRules, read_rules
 from walras.balance.scaling import ScalingRules
+from walras.core.assets import check_asset_id
 from walras.core.errors import InvalidInput, Reason
 from walras.fleet.nodes import NodeSpec
 from walras.fleet.ray.values import Deployment
-from walras.protocol.problem import Rules
+from walras.protocol.codec import MAX_OPERATORS
+from walras.protocol.fleet import MAX_NAME_BYTES
+from walras.protocol.problem import MAX_FEEDERS, MAX_NUMERAIRE_DECIMALS, Rules
 
 _HEX_KEY = Field(pattern=r"^[0-9a-f]{64}$")
 _DEFAULT = Rules()
@@ -52,10 +55,35 @@ class RulesConfig(BaseModel):
     max_venue_age_ms: Annotated[int, Field(ge=0, lt=1 << 62)] = _DEFAULT.max_venue_age_ms
     max_venue_move_bps: Annotated[int, Field(ge=0, lt=1 << 31)] = _DEFAULT.max_venue_move_bps
     sealed_bids: bool = _DEFAULT.sealed_bids
+    feeders: Annotated[list[Annotated[str, _HEX_KEY]], Field(max_length=MAX_FEEDERS)] = []
+    price_quorum: Annotated[int, Field(ge=1, le=MAX_FEEDERS + 2)] = _DEFAULT.price_quorum
+    max_price_age_ms: Annotated[int, Field(ge=0, lt=1 << 62)] = _DEFAULT.max_price_age_ms
+    max_price_move_bps: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.max_price_move_bps
+    max_price_spread_bps: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.max_price_spread_bps
+    numeraire: str = _DEFAULT.numeraire
+    numeraire_decimals: Annotated[int, Field(ge=0, le=MAX_NUMERAIRE_DECIMALS)] = (
+        _DEFAULT.numeraire_decimals
+    )
+    min_path_depth: Annotated[int, Field(ge=0, lt=1 << 62)] = _DEFAULT.min_path_depth
+
+    @model_validator(mode="after")
+    def _sources(self) -> "RulesConfig":
+        if self.numeraire:
+            try:
+                check_asset_id(self.numeraire)
+            except InvalidInput as error:
+                raise ValueError(f"numeraire: {error.message}") from error
+        if self.price_quorum > 1 + len(set(self.feeders)) + bool(self.numeraire):
+            raise ValueError(
+                "price_quorum: there are not so many sources; they are the operator, each of"
+                " feeders, and the venues where there is a numeraire"
+            )
+        return self
 
     def value(self) -> Rules:
         """The rules."""
-        return Rules(**self.model_dump())
+        feeders = tuple(sorted({bytes.fromhex(key) for key in self.feeders}))
+        return Rules(**self.model_dump(exclude={"feeders"}), feeders=feeders)
 
 
 class SolverConfig(BaseModel):
@@ -235,7 +263,7 @@ class Config(BaseSettings):
     interval_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 2_000
     solve_ms: Annotated[int, Field(ge=10, le=600_000)] = 2_000
     open_ms: Annotated[int, Field(ge=10, le=60_000)] = 2_000
-    operators: list[Annotated[str, _HEX_KEY]] = []
+    operators: Annotated[list[Annotated[str, _HEX_KEY]], Field(max_length=MAX_OPERATORS)] = []
     engine_key: Path | None = None
     operator_key: Path | None = None
     rules: RulesConfig = RulesConfig()
@@ -272,6 +300,10 @@ class Config(BaseSettings):
             raise ValueError(
                 f"scale.solver: {self.scale.solver} is no plugin among the solvers, nor ray.name"
             )
+        if self.scale is not None and self.scale.solver in plugins:
+            longest = f"{self.scale.solver}-{self.scale.max_nodes}"
+            if len(longest) > MAX_NAME_BYTES:
+                raise ValueError(f"scale.solver: {longest} is too long a name for a node")
         if self.canaries is not None and (self.operators or self.operator_key):
             raise ValueError("canaries: need the operator key of the data folder")
         try:

@@ -24,9 +24,12 @@ from walras.app.probing import Probing, own_prober
 from walras.app.publishing import Publishing
 from walras.app.report import AuctionReport
 from walras.app.resizing import ClusterNodes, LocalNodes, Sized
+from walras.app.rotating import OwnKeys, bind_next, read_own_keys
 from walras.app.sequencer import Sequencer, Transaction
+from walras.auction.search import warm
+from walras.audit.bindings import open_at_size
 from walras.audit.keys import Signer, public_key
-from walras.audit.note import NoteKey, format_vkey, open_checkpoint
+from walras.audit.note import NoteKey, format_vkey
 from walras.audit.vrf import VrfKey
 from walras.balance.events import Change, Rule
 from walras.balance.rules import FleetRules, check_rules
@@ -91,14 +94,14 @@ async def run_engine(
     """
     folder_lock = lock_folder(config.data)
     try:
-        signer = read_or_write_key(config.engine_key or config.data / "engine.key")
-        vrf = VrfKey.from_seed(read_or_write_seed(config.data / "vrf.key"))
         operator = None
         if not config.operators:
             operator = read_or_write_key(config.operator_key or config.data / "operator.key")
+        # No auction waits for a compiler: a second, or half a minute on a new machine.
+        await asyncio.to_thread(warm)
         store = await open_store(config.data)
         try:
-            async with _run(config, clock, store, signer, vrf, operator) as engine:
+            async with _run(config, clock, store, operator) as engine:
                 yield engine
         finally:
             await store.close()
@@ -111,18 +114,16 @@ async def _run(
     config: Config,
     clock: Callable[[], int],
     store: Store,
-    signer: Signer,
-    vrf: VrfKey,
     operator: Signer | None,
 ) -> AsyncIterator[Engine]:
     loaded = await load(store)
+    own = read_own_keys(config, loaded.state.keys)
+    signer, vrf = Signer.from_seed(own.engine.seed), VrfKey.from_seed(own.vrf.newest)
     sequencer = Sequencer(loaded.state, loaded.tree, loaded.checkpoint, store, signer, clock)
     fleet = Fleet(config.nodes())
     last = AuctionReport.from_json(loaded.auction.summary) if loaded.auction else None
     prober_seed = read_or_write_seed(config.data / "prober.key")
-    batches = Batches(
-        sequencer, fleet, clock, solve_ms=config.solve_ms, open_ms=config.open_ms, vrf=vrf
-    )
+    batches = Batches(sequencer, fleet, solve_ms=config.solve_ms, open_ms=config.open_ms, vrf=vrf)
     auctioneer = Auctioneer(
         sequencer,
         fleet,
@@ -133,10 +134,7 @@ async def _run(
         fleet_rules=_fleet_rules(config, prober_seed),
         next_id=last.auction_id + 1 if last else 1,
     )
-    operators = tuple(bytes.fromhex(key) for key in config.operators)
-    if operator is not None:
-        operators = (operator.public_key,)
-    genesis = Genesis(config.domain, signer.public_key, operators, vrf.public_key)
+    genesis = _first_record(config, own, operator)
     flow = Flow(sequencer.state.fleet)
     auctioneer.on_auction.append(flow.add)
     probing = Probing(sequencer, auctioneer.quietly)
@@ -146,10 +144,11 @@ async def _run(
     sized = _sized(config, fleet, auctioneer, ray)
     planner = Planner(sequencer.state, auctioneer, config, clock, sized)
     auctioneer.on_auction.append(planner.add)
-    verifier_key = format_vkey(NoteKey(config.domain, signer.public_key))
+    verifier_key = format_vkey(NoteKey(config.domain, public_key(own.engine.newest)))
     publishing = None
     if config.log is not None:
-        publishing = Publishing(config.log, config.data, sequencer, store, verifier_key)
+        first_key = _first_key(loaded.state.genesis or genesis)
+        publishing = Publishing(config.log, config.data, sequencer, store, first_key)
     engine = Engine(
         config,
         store,
@@ -166,13 +165,14 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(sequencer.serve())]
         try:
-            await _begin(sequencer, genesis, config)
+            await _begin(sequencer, genesis, config, replaced=own.vrf.next_seed is not None)
             if publishing is not None:
                 await publishing.begin()
                 tasks.append(group.create_task(publishing.serve()))
             if last is not None and last.state in {"open", "sealed"}:
                 log.warning("voiding the batch that an earlier run left", id=last.auction_id)
                 await auctioneer.void(last, Reason.BATCH_INTERRUPTED)
+            await bind_next(sequencer, own)
             tasks.append(group.create_task(fleet.serve()))
             tasks.append(group.create_task(_forget(store, clock)))
             tasks.append(group.create_task(planner.serve()))
@@ -197,6 +197,19 @@ async def _run(
                 task.cancel()
 
 
+def _first_record(config: Config, own: OwnKeys, operator: Signer | None) -> Genesis:
+    """What a new log begins with."""
+    operators = tuple(bytes.fromhex(key) for key in config.operators)
+    if operator is not None:
+        operators = (operator.public_key,)
+    engine, vrf = public_key(own.engine.seed), public_key(own.vrf.seed)
+    return Genesis(config.domain, engine, operators, vrf)
+
+
+def _first_key(genesis: Genesis) -> str:
+    return format_vkey(NoteKey(genesis.domain, genesis.engine))
+
+
 def _fleet_rules(config: Config, prober_seed: bytes) -> FleetRules:
     """Those configured, with the engine's own prober."""
     probers = tuple(sorted({*config.fleet.probers, public_key(prober_seed)}))
@@ -208,8 +221,14 @@ def _fleet_rules(config: Config, prober_seed: bytes) -> FleetRules:
     return rules
 
 
-async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None:
+async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config, *, replaced: bool) -> None:
     """Write the first records of a new log, or see that an old one is this engine's.
+
+    Args:
+        sequencer: of the log.
+        genesis: what it would begin with.
+        config: of the engine.
+        replaced: a VRF key waits, so that the present one may be lost.
 
     Raises:
         InvalidInput: CONFIG_INVALID if the log was begun under another domain, key or operators.
@@ -218,16 +237,24 @@ async def _begin(sequencer: Sequencer, genesis: Genesis, config: Config) -> None
     """
     present = sequencer.state.genesis
     if present is not None:
-        for name in ("domain", "engine", "operators", "vrf_key"):
-            if getattr(present, name) != getattr(genesis, name):
+        keys = sequencer.state.in_force
+        # Operators may change while the engine runs: the configuration says the first, or some now.
+        operators = genesis.operators
+        named = operators == present.operators or set(operators) <= set(keys.operators)
+        for name, ours in (
+            ("domain", present.domain == genesis.domain),
+            ("engine", keys.engine == genesis.engine),
+            ("operators", named),
+            ("vrf_key", replaced or keys.vrf_key == genesis.vrf_key),
+        ):
+            if not ours:
                 raise InvalidInput(
                     Reason.CONFIG_INVALID,
-                    f"the log in {config.data} was begun with another {name}",
+                    f"the log in {config.data} has another {name}",
                     hint="restore the configuration or the key file, or choose another data folder",
                 )
         if sequencer.checkpoint is not None:
-            key = NoteKey(genesis.domain, genesis.engine)
-            signed = open_checkpoint(sequencer.checkpoint.note, key)
+            signed = open_at_size(sequencer.checkpoint.note, keys.engine_keys)
             if signed.root != sequencer.tree.root():
                 raise WalrasError(
                     Reason.ROOT_MISMATCH,

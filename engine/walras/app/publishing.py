@@ -67,7 +67,8 @@ class Publishing:
             InvalidInput: CONFIG_INVALID: the folder holds another log.
         """
         tree = self._sequencer.tree
-        self._written = self._published = await asyncio.to_thread(self._files.begin, tree)
+        keys = self._sequencer.state.in_force.engine_keys
+        self._written = self._published = await asyncio.to_thread(self._files.begin, tree, keys)
         note = await self._store.cosigned()
         if note is not None:
             checkpoint = parse_checkpoint(parse_note(note).text)

@@ -40,7 +40,8 @@ class SolverReport:
 class AuctionReport:
     """One auction. Digests are hexadecimal, empty where there is nothing yet; `seconds` is by
     phase; `copies` is how many nodes each part went to at most, `work_us` what solving one copy
-    took those nodes that end by themselves, 0 where none did.
+    took those nodes that end by themselves, 0 where none did; `sealed_leaf` is where the log holds
+    its sealing, and `end_leaf` where its records end, 0 while it has not ended.
     """
 
     auction_id: int
@@ -58,6 +59,8 @@ class AuctionReport:
     void_reason: str = ""
     work_us: int = 0
     copies: int = 0
+    sealed_leaf: int = 0
+    end_leaf: int = 0
     solvers: tuple[SolverReport, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,9 +1,11 @@
 """What sealing and settlement log of the fleet: who is part of it, who is asked, how it went."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import TypeVar
 
 from walras.app.collecting import Collected
 from walras.app.sequencer import Transaction
@@ -21,9 +23,12 @@ from walras.fleet.nodes import Node
 from walras.fleet.registry import Fleet
 from walras.ledger.fleet import batch_events, brought
 from walras.protocol.dispatch import Call, LoadProbe, NodeLoad, encode_calls, encode_dispatch
+from walras.protocol.fleet import MAX_NODES
 from walras.protocol.problem import Problem
 from walras.protocol.records import Observed
 from walras.protocol.trade import encode_problem
+
+T = TypeVar("T")
 
 _BY_ITSELF_BPS = 7_000
 """A call that ends within this share of the time ends by itself."""
@@ -38,6 +43,8 @@ class Sending:
         bodies: each part's bytes, in order.
         salt, canaries: what the sealing committed to.
         bid_secret: of the batch's bid key; empty where bids come in the open.
+        clock: milliseconds since the epoch, going on from the sealing's: whoever sets the wall
+            clock while nodes work makes no bid late, and no late one timely.
     """
 
     sealed: SealedBatch
@@ -45,10 +52,11 @@ class Sending:
     salt: bytes
     canaries: tuple[bytes, ...]
     bid_secret: bytes
+    clock: Callable[[], int]
 
 
 def log_news(tx: Transaction, nodes: Iterable[Node], registry: Fleet) -> None:
-    """Log the fleet's next version, if there is one: nodes that are new or describe themselves
+    """Log the fleet's next versions, if there are any: nodes that are new or describe themselves
     anew, nodes that are not there any more, and what followed from the log.
     """
     fleet, reasons = tx.state.fleet, registry.reasons
@@ -61,10 +69,39 @@ def log_news(tx: Transaction, nodes: Iterable[Node], registry: Fleet) -> None:
         return
     came_by = Change(Rule.JOINED, why="configured")
     went_by = Change(Rule.LEFT, why="not configured")
-    claims = [replace(reasons.get(info.name, came_by), node=info.public_key) for info in joined]
-    claims += [replace(reasons.get(fleet.nodes[key].name, went_by), node=key) for key in left]
-    tx.record(fleet.change(tx.now_ms, joined=joined, left=left, claims=claims))
+
+    def change(infos: Sequence[NodeInfo], gone: Sequence[bytes]) -> None:
+        claims = [replace(reasons.get(info.name, came_by), node=info.public_key) for info in infos]
+        claims += [replace(reasons.get(fleet.nodes[key].name, went_by), node=key) for key in gone]
+        tx.record(fleet.change(tx.now_ms, joined=infos, left=gone, claims=claims))
+
+    if len(joined) + len(left) <= MAX_NODES:
+        change(joined, left)
+    else:
+        # Names are unique in each version: who holds one that another takes goes first.
+        takers = {info.name: info.public_key for info in joined}
+        going = [
+            key
+            for key, info in fleet.nodes.items()
+            if key in left or takers.get(info.name, key) != key
+        ]
+        for some in _pages(going):
+            change((), some)
+        for infos in _pages(joined):
+            change(infos, ())
+    log_following(tx)
+
+
+def log_following(tx: Transaction) -> None:
+    """Log versions of the fleet until no change waits."""
+    while tx.state.fleet.pending:
+        tx.record(tx.state.fleet.change(tx.now_ms))
     tx.state.changes.fleet = True
+
+
+def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), MAX_NODES):
+        yield items[start : start + MAX_NODES]
 
 
 def send_out(
@@ -83,6 +120,7 @@ def send_out(
     fleet = tx.state.fleet
     body = encode_problem(problem)
     digest = tx.blob(body)
+    names = {key: node.name for key, node in fleet.nodes.items()}
     size = part_size(len(problem.intents), fleet.standing, in_flight, problem.sealed_ms)
     parts = split(problem, size)
     bodies = (body,) if parts == (problem,) else tuple(map(encode_problem, parts))
@@ -93,7 +131,7 @@ def send_out(
             parts,
             [sha256(part).digest() for part in bodies],
             fleet.standing,
-            [NodeLoad(key, in_flight[key]) for key in sorted(in_flight)],
+            [NodeLoad(key, in_flight[key], names[key]) for key in sorted(in_flight)],
             probes,
             proof,
             seed,
@@ -101,13 +139,17 @@ def send_out(
         )
         tx.blob(encode_dispatch(plan))
     salt = secrets.token_bytes(32)
-    names = {key: node.name for key, node in fleet.nodes.items()}
     committed = canaries_digest(salt, canaries)
     sealed_bids = plan is not None and problem.rules.sealed_bids
     secret = secrets.token_bytes(32) if sealed_bids else b""
     bid_key = public_bid_key(secret) if secret else b""
     sealed = batch.seal(problem, digest, parts, plan, names, deadline_ms, committed, bid_key)
-    return Sending(sealed, bodies, salt, tuple(canaries), secret)
+    return Sending(sealed, bodies, salt, tuple(canaries), secret, _going_on(problem.sealed_ms))
+
+
+def _going_on(now_ms: int) -> Callable[[], int]:
+    start = time.monotonic_ns()
+    return lambda: now_ms + (time.monotonic_ns() - start) // 1_000_000
 
 
 def log_bids(tx: Transaction, closed: ClosedBatch, collected: Collected) -> None:

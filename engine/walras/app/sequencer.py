@@ -52,7 +52,15 @@ class Transaction:
     commit: Commit
 
     def append(self, leaf: bytes) -> int:
-        """Log an envelope as it is; returns its index."""
+        """Log an envelope as it is; returns its index.
+
+        Raises:
+            RuntimeError: for one that no auditor reads, which ends the engine: better no entry.
+        """
+        if len(leaf) > envelope.MAX_ENVELOPE_BYTES:
+            raise RuntimeError(
+                f"a log entry of {len(leaf)} bytes; it may have {envelope.MAX_ENVELOPE_BYTES}"
+            )
         self.commit.leaves.append(leaf)
         return self.tree.append(leaf)
 

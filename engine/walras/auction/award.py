@@ -6,25 +6,29 @@ from walras.auction.awarded import Award
 from walras.auction.candidates import ScoredBid
 from walras.auction.fairness import fair
 from walras.auction.rewards import rewards
-from walras.auction.selection import NODES, select
+from walras.auction.selection import EFFORT, select
 from walras.protocol.certificate import Certificate
 from walras.protocol.problem import Problem
 
 __all__ = ["Award", "award"]
 
 
-def award(problem: Problem, bids: Iterable[ScoredBid], seed: bytes, *, nodes: int = NODES) -> Award:
+def award(
+    problem: Problem, bids: Iterable[ScoredBid], seed: bytes, *, effort: int = EFFORT
+) -> Award:
     """The award; without bids, one without winners and of score 0.
 
     Args:
         problem: that the bids are for.
         bids: all valid ones, in any order, with distinct ids.
         seed: of the ties.
-        nodes: effort; see `select`.
+        effort: see `select`.
     """
     kept, dropped = fair(bids)
-    selection = select(kept, problem.balances, seed, nodes=nodes)
-    earned, references = rewards(selection, problem.balances, problem.rules.reward_cap, nodes=nodes)
+    selection = select(kept, problem.balances, seed, effort=effort)
+    earned, references = rewards(
+        selection, problem.balances, problem.rules.reward_cap, effort=effort
+    )
     return Award(
         winners=selection.winners,
         score=selection.total,

@@ -10,7 +10,7 @@ from typing import Any
 
 from walras.auction.candidates import ScoredBid
 from walras.auction.certificate import check_tree
-from walras.auction.components import Balances, Component, components, score_of
+from walras.auction.components import Balances, Component, components, greedy, score_of
 from walras.auction.fairness import Dropped, fair
 from walras.core.bids import Reward
 from walras.core.errors import AuditFailure, Reason
@@ -62,8 +62,8 @@ def check_award(
         AuditFailure: AWARD_MISMATCH, a winner is not one that may win; AWARD_INCOMPATIBLE, two
             cannot win together; CERTIFICATE_INCOMPLETE, a proof is missing or one too many;
             REWARD_MISMATCH, a reference is not attained; and what `check_tree` raises. `component`
-            and `solver` name the place. A certificate that leaves a gap is no error: then the award
-            is not settled.
+            and `solver` name the place. A certificate that leaves a gap is no error, if the choice is
+            no worse than the greedy one: then the award is not settled.
     """
     kept, dropped = fair(bids)
     found = components(kept, problem.balances, seed)
@@ -86,6 +86,13 @@ def check_award(
                 Reason.CERTIFICATE_BOUND, "the bound is below the winners", component=number
             )
         settled = settled and bound == weight
+        if bound > weight and sum(component.weights[b] for b in greedy(component)) > weight:
+            # A search that ends early has begun with this choice at the least.
+            raise AuditFailure(
+                Reason.AWARD_MISMATCH,
+                "the award is not proven, and less than what is chosen by falling score",
+                component=number,
+            )
     _end(trees)
     score = sum(bid.score for bid in won.values())
     solvers = sorted({bid.bid.solver for bid in won.values()})

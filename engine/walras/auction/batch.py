@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from walras.auction.award import Award, award
+from walras.auction.awarded import Award
 from walras.auction.candidates import ScoredBid
 from walras.auction.dispatch import asked
 from walras.auction.validity import score_bid
@@ -17,6 +17,7 @@ from walras.audit import envelope
 from walras.core.bids import Bundle, Winner
 from walras.core.errors import BidRejected, Reason, WalrasError
 from walras.market.kinds import AnyVenue
+from walras.protocol.certificate import encode_certificate
 from walras.protocol.dispatch import Dispatch, encode_dispatch
 from walras.protocol.problem import Problem
 from walras.protocol.records import (
@@ -26,7 +27,6 @@ from walras.protocol.records import (
     Kind,
     Opened,
     Sealed,
-    SolverKey,
 )
 from walras.protocol.sealed_bids import BidUnopened
 from walras.protocol.trade import decode_bid
@@ -148,7 +148,6 @@ class SealedBatch:
             self.digest,
             self.problem.sealed_ms,
             self.deadline_ms,
-            tuple(SolverKey(name, key) for key, name in sorted(self.solvers.items())),
             b"" if self.plan is None else sha256(encode_dispatch(self.plan)).digest(),
             self.canaries_digest,
             self.bid_key,
@@ -276,10 +275,9 @@ class ClosedBatch:
             )
         )
 
-    def award(self, seed: bytes) -> "AwardedBatch":
-        """Choose the winners. `seed` is the output of the engine's VRF over `tie_input`."""
-        scored = [bid.outcome for bid in self.bids if isinstance(bid.outcome, ScoredBid)]
-        return AwardedBatch(self.sealed, award(self.sealed.problem, scored, seed))
+    def scored(self) -> list[ScoredBid]:
+        """The valid bids, which the award is made among."""
+        return [bid.outcome for bid in self.bids if isinstance(bid.outcome, ScoredBid)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +290,10 @@ class AwardedBatch:
     def venues(self) -> dict[str, AnyVenue]:
         """Touched venues as they are after the executions."""
         return {name: venue for bid in self.award.winners for name, venue in bid.venues.items()}
+
+    def certificate(self) -> bytes:
+        """The bytes of the proof."""
+        return encode_certificate(self.award.certificate)
 
     def bundle(self) -> Bundle:
         """What the engine signs."""
@@ -306,4 +308,6 @@ class AwardedBatch:
             venues_digest=sha256(encode_venues(self.venues())).digest(),
             score=self.award.score,
             rewards=self.award.rewards,
+            bound=self.award.bound,
+            certificate_digest=sha256(self.certificate()).digest(),
         )

@@ -11,7 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from walras.auction.relaxation import FREE, OUT, TAKEN, Node, excess, read_prices, relax
+from walras.auction.relaxation import (
+    FREE,
+    OUT,
+    TAKEN,
+    Node,
+    excess,
+    read_prices,
+    relax,
+    thin_out,
+)
 from walras.auction.separation import CUTS, Cuts, Instance, no_cuts
 from walras.auction.simplex import Ints, compiled
 
@@ -20,6 +29,9 @@ DEEPEST = 300
 
 ROUNDS, ROUNDS_BELOW = 16, 4
 """Of cuts, at the first node and at others."""
+
+MANY = 64
+"""Cuts from which on a proof seeks others at its first node only: each makes all nodes slower."""
 
 WORD = 1 << 60
 """The base of amounts' words."""
@@ -213,9 +225,13 @@ def _advance(path: Ints, depth: int) -> int:
 
 
 @compiled
-def explore(i: Instance, limit: int) -> tuple[NDArray[np.int8], bool]:
-    """The choice of the greatest weight found, and whether the search came to its end within so
-    many nodes. Depth first, the side in which a place is taken before the other.
+def explore(  # noqa: PLR0915 - one walk; what it calls on is apart
+    i: Instance, effort: int
+) -> tuple[NDArray[np.int8], bool]:
+    """The choice of the greatest weight found, and whether the search came to its end.
+
+    Depth first, the side in which a place is taken before the other. It ends early when it has done
+    so much work (`Cuts.found`), but looks at one node at least.
     """
     cuts = no_cuts(len(i.weights))
     node = _start(i)
@@ -227,7 +243,10 @@ def explore(i: Instance, limit: int) -> tuple[NDArray[np.int8], bool]:
     reduced = np.zeros(len(i.weights))
     best = -1
     depth = 0
-    for number in range(limit):
+    number = -1
+    while number < 0 or cuts.found[1] <= effort:
+        number += 1
+        cuts.found[1] += len(i.row_of)
         free = _arrive(i, node, path, depth, possible)
         columns = np.flatnonzero(node.status == FREE)
         weight = 0
@@ -240,13 +259,17 @@ def explore(i: Instance, limit: int) -> tuple[NDArray[np.int8], bool]:
         sound = True
         if free:
             lines = np.empty(len(i.start) + len(i.balances) + CUTS + free, np.int64)
+            first = cuts.found[0]
             rounds = ROUNDS if number == 0 else ROUNDS_BELOW
             d, sound = relax(
                 i, cuts, node, columns, lines, False, rounds, best + 0.5 - weight
             )  # fmt: skip
             value += d.objective[-1]
             branch = _fraction(i, node, columns)
-            if number == 0 and sound:
+            if number > 0:
+                cuts.found[0] = first
+            elif sound:
+                thin_out(i, cuts, d, columns, lines)
                 top = value
                 for j in range(free):
                     if d.others[j] < free:
@@ -275,8 +298,8 @@ def explore(i: Instance, limit: int) -> tuple[NDArray[np.int8], bool]:
 
 
 @compiled
-def certify(i: Instance, limit: int) -> tuple[Stream, Cuts]:
-    """A tree that no choice outweighs the winners, as far as so many nodes reach."""
+def certify(i: Instance, effort: int) -> tuple[Stream, Cuts]:
+    """A tree that no choice outweighs the winners, as far as so much work leads."""
     cuts = no_cuts(len(i.weights))
     node = _start(i)
     path = np.empty(DEEPEST + 1, np.int64)
@@ -296,14 +319,17 @@ def certify(i: Instance, limit: int) -> tuple[Stream, Cuts]:
         mine = prices[depth + 1]
         mine[:] = prices[depth]
         branch = -1
-        if number < limit and excess(i, cuts, node, mine) > 0:
+        cuts.found[1] += len(i.row_of)
+        if (number == 0 or cuts.found[1] <= effort) and excess(i, cuts, node, mine) > 0:
             if free == 0:
                 mine[:] = 0  # all is decided: it weighs what it weighs
             else:
                 columns = np.flatnonzero(node.status == FREE)
                 lines = np.empty(lines_in_all + free + 1, np.int64)
-                rounds = ROUNDS if number == 0 else ROUNDS_BELOW
-                d, _ = relax(i, cuts, node, columns, lines, True, rounds, -np.inf)
+                rounds = ROUNDS_BELOW if cuts.found[0] < MANY else 0
+                d, _ = relax(
+                    i, cuts, node, columns, lines, True, ROUNDS if number == 0 else rounds, -np.inf
+                )
                 read_prices(i, cuts, node, d, columns, lines, mine)
                 if excess(i, cuts, node, mine) > 0 and depth < DEEPEST:
                     branch = _fraction(i, node, columns)

@@ -9,8 +9,8 @@ however many steps, are decided apart (connected components).
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 from walras.auction.candidates import ScoredBid
 
@@ -57,10 +57,11 @@ class Component:
         bids: all of them, by ascending id.
         places: the best bid of each set of resources, by ascending id.
         weights: of the places; see SCORE_SHIFT.
-        touches: of each place, its rows: groups and venues that other places touch as well.
-        rows: of each row, its places, ascending. At most one of them may win. Rows are numbered in
-            the order in which the places, each with its groups ascending and then its venues
-            ascending, come to them.
+        touches: of each place, its rows.
+        rows: of each row, its places, ascending. At most one of them may win. First come the groups
+            and venues that several places touch, in the order in which the places, each with its
+            groups ascending and then its venues ascending, come to them; then, of each budget, the
+            places that spend more than half of the balance, if there are several.
         budgets: by ascending account.
     """
 
@@ -82,6 +83,22 @@ def score_of(weight: int) -> int:
     return weight >> SCORE_SHIFT
 
 
+def greedy(component: Component) -> list[int]:
+    """The places that anybody finds: by falling weight, each that still fits; ascending."""
+    taken: set[int] = set()
+    left = [budget.balance for budget in component.budgets]
+    chosen = []
+    for place in sorted(range(len(component.places)), key=lambda b: -component.weights[b]):
+        spends = [budget.spends.get(place, 0) for budget in component.budgets]
+        if taken.isdisjoint(component.touches[place]) and all(
+            spent <= rest for spent, rest in zip(spends, left, strict=True)
+        ):
+            chosen.append(place)
+            taken.update(component.touches[place])
+            left = [rest - spent for spent, rest in zip(spends, left, strict=True)]
+    return sorted(chosen)
+
+
 def components(
     bids: Iterable[ScoredBid], balances: Balances, seed: bytes | None
 ) -> tuple[Component, ...]:
@@ -95,22 +112,46 @@ def components(
     ordered = sorted(bids, key=attrgetter("id"))
     contested = _contested(ordered, balances)
     classes = _classes(ordered, contested, seed)
-    links, touching = _links([ordered[those[0]] for those in classes], contested)
+    touching = _touching(classes)
+    spending = _spending(classes)
+    parts = _linked(len(classes), [*touching, *spending.values()])
+    part_of = [0] * len(classes)
+    place_of = [0] * len(classes)
+    for number, part in enumerate(parts):
+        for place, those in enumerate(part):
+            part_of[those] = number
+            place_of[those] = place
+    touches: list[list[list[int]]] = [[[] for _ in part] for part in parts]
+    rows: list[list[list[int]]] = [[] for _ in parts]
+    for numbers in touching:
+        if len(numbers) > 1:
+            part_number = part_of[numbers[0]]
+            mine, row = touches[part_number], len(rows[part_number])
+            places = [place_of[those] for those in numbers]
+            for place in places:
+                mine[place].append(row)
+            rows[part_number].append(places)
+    budgets: list[list[Budget]] = [[] for _ in parts]
+    for account, numbers in sorted(spending.items()):
+        part_number = part_of[numbers[0]]
+        spends = {place_of[n]: ordered[classes[n].bids[0]].spends[account] for n in numbers}
+        budget = _budget(account, balances.get(account, 0), spends)
+        _add_halves(budget, touches[part_number], rows[part_number])
+        budgets[part_number].append(budget)
     made = []
-    for numbers in _linked(links, touching):
-        members = [i for number in numbers for i in classes[number]]
-        places = tuple([ordered[classes[number][0]] for number in numbers])
-        everyone = places
-        if len(members) > len(numbers):
+    for number, part in enumerate(parts):
+        places_ = tuple([ordered[classes[those].bids[0]] for those in part])
+        members = [i for those in part for i in classes[those].bids]
+        everyone = places_
+        if len(members) > len(part):
             members.sort()
             everyone = tuple([ordered[i] for i in members])
-        weights = tuple([_weight(place, seed) for place in places])
-        if len(places) == 1:
-            made.append(Component(everyone, places, weights, ((),), (), ()))
-            continue
-        touches, rows = _rows(numbers, links, touching)
-        budgets = tuple(_budgets(places, contested, balances)) if contested else ()
-        made.append(Component(everyone, places, weights, touches, rows, budgets))
+        weights = tuple([_weight(place, seed) for place in places_])
+        made.append(
+            Component(
+                everyone, places_, weights, touches[number], rows[number], tuple(budgets[number])
+            )
+        )
     made.sort(key=_first_id)
     return tuple(made)
 
@@ -123,176 +164,163 @@ def _weight(place: ScoredBid, seed: bytes | None) -> int:
     return (place.score << SCORE_SHIFT) + (0 if seed is None else tie(seed, place.id))
 
 
-def _contested(bids: Sequence[ScoredBid], balances: Balances) -> set[Account]:
-    """The accounts that compatible bids might overspend.
+class _Class(NamedTuple):
+    """Bids that use the very same resources.
+
+    Attributes:
+        bids: their numbers, the best first.
+        groups, venues: that they touch, ascending.
+        accounts: contested ones that they spend from.
+    """
+
+    bids: list[int]
+    groups: tuple[str, ...]
+    venues: tuple[str, ...]
+    accounts: tuple[Account, ...]
+
+
+def _contested(bids: Sequence[ScoredBid], balances: Balances) -> dict[Account, list[int]]:
+    """The accounts that compatible bids might overspend, with the numbers of the bids.
 
     No two winners touch the same group. So an account is safe if all that spend from it touch one
     group; and if the greatest spends of each first group, summed, are within its balance.
     """
-    spending: dict[Account, list[tuple[int, Mapping[str, int]]]] = {}
-    for bid in bids:
-        groups = bid.surplus
-        for account, spent in bid.spends.items():
+    spending: dict[Account, list[int]] = {}
+    for i, bid in enumerate(bids):
+        for account in bid.spends:
             found = spending.get(account)
             if found is None:
-                spending[account] = [(spent, groups)]
+                spending[account] = [i]
             else:
-                found.append((spent, groups))
+                found.append(i)
     return {
-        account
+        account: those
         for account, those in spending.items()
-        if len(those) > 1 and _overspent(those, balances.get(account, 0))
+        if len(those) > 1
+        and _overspent(account, [bids[i] for i in those], balances.get(account, 0))
     }
 
 
-def _overspent(those: Sequence[tuple[int, Mapping[str, int]]], balance: int) -> bool:
-    """Whether some of these spends, each with the groups it comes with, may exceed the balance."""
-    total = 0
-    for spent, _ in those:
-        total += spent
-    if total <= balance:
-        return False
-    for group in those[0][1]:
-        for _, groups in those:
-            if group not in groups:
+def _overspent(account: Account, bids: Sequence[ScoredBid], balance: int) -> bool:
+    """Whether compatible ones of these bids might spend more than the balance."""
+    for group in bids[0].surplus:
+        for bid in bids:
+            if group not in bid.surplus:
                 break
         else:
             return False
     most: dict[str, int] = {}
-    for spent, groups in those:
-        first = min(groups)
+    for bid in bids:
+        first, spent = min(bid.surplus), bid.spends[account]
         most[first] = max(spent, most.get(first, 0))
     return sum(most.values()) > balance
 
 
 def _classes(
-    bids: Sequence[ScoredBid], contested: set[Account], seed: bytes | None
-) -> list[list[int]]:
-    """Bids that use the very same resources, by number, the best of them first; by this one."""
-    same: dict[object, list[int]] = {}
+    bids: Sequence[ScoredBid], contested: Mapping[Account, Sequence[int]], seed: bytes | None
+) -> list[_Class]:
+    """The classes, by the number of their best bid."""
+    accounts: dict[int, list[Account]] = {}
+    for account, those in contested.items():
+        for i in those:
+            accounts.setdefault(i, []).append(account)
+    same: dict[object, _Class] = {}
     for i, bid in enumerate(bids):
-        groups, venues = bid.surplus, bid.venues
-        key: object = (
-            tuple(groups) if len(groups) < 2 else tuple(sorted(groups)),
-            tuple(venues) if len(venues) < 2 else tuple(sorted(venues)),
-        )
-        if contested and not contested.isdisjoint(bid.spends):
-            key = (key, frozenset(item for item in bid.spends.items() if item[0] in contested))
+        groups, venues = tuple(bid.surplus), tuple(bid.venues)
+        if len(groups) > 1:
+            groups = tuple(sorted(groups))
+        if len(venues) > 1:
+            venues = tuple(sorted(venues))
+        key: object = (groups, venues)
+        mine = accounts.get(i, ())
+        if mine:
+            key = (key, frozenset([(account, bid.spends[account]) for account in mine]))
         found = same.get(key)
         if found is None:
-            same[key] = [i]
+            same[key] = _Class([i], groups, venues, tuple(mine))
         else:
-            found.append(i)
-    for those in same.values():
-        if len(those) > 1:
-            most = max([bids[i].score for i in those])
-            best = [i for i in those if bids[i].score == most]
+            found.bids.append(i)
+    for made in same.values():
+        numbers = made.bids
+        if len(numbers) > 1:
+            most = max([bids[i].score for i in numbers])
+            best = [i for i in numbers if bids[i].score == most]
             if len(best) > 1 and seed is not None:
                 best.sort(key=lambda i: (-tie(seed, bids[i].id), i))
-            those.remove(best[0])
-            those.insert(0, best[0])
-    return sorted(same.values())
+            numbers.remove(best[0])
+            numbers.insert(0, best[0])
+    return sorted(same.values(), key=itemgetter(0))
 
 
-def _links(
-    places: Sequence[ScoredBid], contested: set[Account]
-) -> tuple[list[tuple[list[int], list[int]]], list[list[int]]]:
-    """Of each place, the groups and venues that it touches, and the contested accounts that it
-    spends from, as numbers; and of each of these numbers, the places.
-    """
-    groups: dict[str, int] = {}
-    venues: dict[str, int] = {}
-    accounts: dict[Account, int] = {}
+def _touching(classes: Iterable[_Class]) -> list[list[int]]:
+    """Of each group and venue, in the order in which the classes come to them, the classes."""
+    groups: dict[str, list[int]] = {}
+    venues: dict[str, list[int]] = {}
     touching: list[list[int]] = []
-    links = []
-
-    def number(known: dict[Any, int], name: Any, place: int) -> int:
-        found = known.get(name)
-        if found is None:
-            known[name] = found = len(touching)
-            touching.append([place])
-        else:
-            touching[found].append(place)
-        return found
-
-    for i, place in enumerate(places):
-        rows: list[int] = []
-        for name in place.surplus if len(place.surplus) < 2 else sorted(place.surplus):
+    for number, those in enumerate(classes):
+        for name in those.groups:
             found = groups.get(name)
             if found is None:
-                groups[name] = found = len(touching)
-                touching.append([i])
+                groups[name] = found = [number]
+                touching.append(found)
             else:
-                touching[found].append(i)
-            rows.append(found)
-        if place.venues:
-            rows += [number(venues, name, i) for name in sorted(place.venues)]
-        spends: list[int] = []
-        if contested and not contested.isdisjoint(place.spends):
-            spends = [number(accounts, a, i) for a in place.spends if a in contested]
-        links.append((rows, spends))
-    return links, touching
+                found.append(number)
+        for name in those.venues:
+            found = venues.get(name)
+            if found is None:
+                venues[name] = found = [number]
+                touching.append(found)
+            else:
+                found.append(number)
+    return touching
 
 
-def _linked(
-    links: Sequence[tuple[list[int], list[int]]], touching: Sequence[Sequence[int]]
-) -> list[list[int]]:
-    """The numbers of the places of each component, ascending."""
-    reached = [False] * len(links)
-    seen = [False] * len(touching)
-    found = []
-    for start, before in enumerate(reached):
-        if before:
-            continue
-        reached[start] = True
-        members = [start]
-        for i in members:
-            for numbers in links[i]:
-                for link in numbers:
-                    if not seen[link]:
-                        seen[link] = True
-                        for other in touching[link]:
-                            if not reached[other]:
-                                reached[other] = True
-                                members.append(other)
-        members.sort()
-        found.append(members)
-    return found
+def _spending(classes: Iterable[_Class]) -> dict[Account, list[int]]:
+    """Of each contested account, the classes that spend from it."""
+    spending: dict[Account, list[int]] = {}
+    for number, those in enumerate(classes):
+        for account in those.accounts:
+            spending.setdefault(account, []).append(number)
+    return spending
 
 
-def _rows(
-    numbers: Sequence[int],
-    links: Sequence[tuple[list[int], list[int]]],
-    touching: Sequence[Sequence[int]],
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Touches and rows of a component; see there."""
-    place_of = {number: place for place, number in enumerate(numbers)}
-    known: dict[int, int] = {}
-    rows: list[list[int]] = []
-    touches: list[list[int]] = []
-    for number in numbers:
-        mine = []
-        for link in links[number][0]:
-            row = known.get(link)
-            if row is None:
-                those = touching[link]
-                if len(those) < 2:
-                    continue
-                known[link] = row = len(rows)
-                rows.append([place_of[other] for other in those])
-            mine.append(row)
-        touches.append(mine)
-    return touches, rows
+def _linked(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The connected components of so many numbers, ascending, linked by sets of them."""
+    parent = list(range(count))
+    for numbers in links:
+        if len(numbers) > 1:
+            first = numbers[0]
+            while parent[first] != first:
+                parent[first] = first = parent[parent[first]]
+            for number in numbers:
+                other = number
+                while parent[other] != other:
+                    parent[other] = other = parent[parent[other]]
+                if other < first:
+                    parent[first] = first = other
+                else:
+                    parent[other] = first
+    found: dict[int, list[int]] = {}
+    for number in range(count):
+        root = number
+        while parent[root] != root:
+            root = parent[root]
+        if root == number:
+            found[number] = [number]
+        else:
+            found[root].append(number)
+    return list(found.values())
 
 
-def _budgets(
-    places: Sequence[ScoredBid], contested: set[Account], balances: Balances
-) -> Iterable[Budget]:
-    spending: dict[Account, dict[int, int]] = {}
-    for number, place in enumerate(places):
-        if not contested.isdisjoint(place.spends):
-            for account in contested.intersection(place.spends):
-                spending.setdefault(account, {})[number] = place.spends[account]
-    for account, spends in sorted(spending.items()):
-        unit = max(0, sum(spends.values()).bit_length() - BUDGET_BITS)
-        yield Budget(account, balances.get(account, 0), spends, unit)
+def _add_halves(budget: Budget, touches: list[list[int]], rows: list[list[int]]) -> None:
+    """Places that spend more than half of a balance have room for one: they are a row."""
+    halves = [b for b, spent in budget.spends.items() if 2 * spent > budget.balance]
+    if len(halves) > 1:
+        for b in halves:
+            touches[b].append(len(rows))
+        rows.append(halves)
+
+
+def _budget(account: Account, balance: int, spends: Mapping[int, int]) -> Budget:
+    unit = max(0, sum(spends.values()).bit_length() - BUDGET_BITS)
+    return Budget(account, balance, spends, unit)

@@ -30,8 +30,12 @@ def promises(closed: ClosedBatch, awarded: AwardedBatch) -> Mapping[bytes, bool]
     kept = {bid.bid.solver: True for bid in awarded.award.winners}
     valid = {bid.solver for bid in closed.bids if isinstance(bid.outcome, ScoredBid)}
     broken = {bid.solver: False for bid in closed.bids if bid.solver not in valid}
-    withheld = {one.solver: False for one in closed.unopened if one.reason in _WITHHELD}
-    return broken | kept | withheld
+    return broken | kept | dict.fromkeys(withheld(closed), False)
+
+
+def withheld(closed: ClosedBatch) -> list[bytes]:
+    """The solver of each commitment that counted and was not opened."""
+    return [one.solver for one in closed.unopened if one.reason in _WITHHELD]
 
 
 def canaries_found(closed: ClosedBatch, canaries: Iterable[bytes]) -> Mapping[bytes, bool]:

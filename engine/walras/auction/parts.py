@@ -193,6 +193,7 @@ def _part(
         },
         venues={venue.id: venue for venue in sorted(piece.venues, key=_id)},
         prices={asset: problem.prices[asset] for asset in sorted(priced & problem.prices.keys())},
+        references={},
     )
 
 

@@ -159,10 +159,10 @@ def relax(
             if d.basis[row] < len(columns):
                 node.x[columns[d.basis[row]]] = d.right[row]
         if not sound or d.objective[-1] < enough or rounds == 0:
-            return d, sound
+            break
         known = cuts.found[0]
         if separate(i, cuts, node.x, columns, size + room - d.used[2]) == 0:
-            return d, sound
+            break
         rounds -= 1
         for cut in range(known, cuts.found[0]):
             lines[d.used[2]] = len(i.start) - 1 + len(i.balances) + cut
@@ -170,6 +170,8 @@ def relax(
                 d = enlarged(d)
             _append(d, cuts, cut, node.status, columns)
         d, sound = restore(d)
+    cuts.found[1] += d.used[4]
+    return d, sound
 
 
 @compiled
@@ -229,3 +231,25 @@ def excess(i: Instance, cuts: Cuts, node: Node, prices: Ints) -> int:
         elif node.status[place] == FREE:
             total += max(0, worth(i, place, True) - _priced(i, cuts, place, prices))
     return total
+
+
+@compiled
+def thin_out(i: Instance, cuts: Cuts, d: Dictionary, columns: Ints, lines: Ints) -> None:
+    """Forget the cuts that an optimum has no price for."""
+    first = len(i.start) - 1 + len(i.balances)
+    priced = np.zeros(cuts.found[0], np.bool_)
+    for j in range(len(columns)):
+        if d.others[j] >= len(columns) and d.objective[j] > 0.0:
+            line = lines[d.others[j] - len(columns)]
+            if line >= first:
+                priced[line - first] = True
+    kept = 0
+    for cut in range(len(priced)):
+        if priced[cut]:
+            start, end = cuts.pointer[cut], cuts.pointer[cut + 1]
+            for k in range(start, end):
+                cuts.rows[cuts.pointer[kept] + k - start] = cuts.rows[k]
+            cuts.coefficients[kept] = cuts.coefficients[cut]
+            cuts.pointer[kept + 1] = cuts.pointer[kept] + end - start
+            kept += 1
+    cuts.found[0] = kept

@@ -2,13 +2,13 @@
 
 from walras.auction.awarded import reward
 from walras.auction.components import Balances
-from walras.auction.selection import NODES, Selection, select
+from walras.auction.selection import EFFORT, Selection, select
 from walras.core.bids import Reward
 from walras.protocol.certificate import Reference
 
 
 def rewards(
-    selection: Selection, balances: Balances, cap: int, *, nodes: int = NODES
+    selection: Selection, balances: Balances, cap: int, *, effort: int = EFFORT
 ) -> tuple[tuple[Reward, ...], tuple[Reference, ...]]:
     """The rewards of the solvers that won, by ascending key, and what proves their references.
 
@@ -21,7 +21,7 @@ def rewards(
         selection: over the bids that fairness kept.
         balances: that it was made with.
         cap: score units.
-        nodes: for all references together.
+        effort: for all references together.
     """
     ordered = sorted(bid.id for part in selection.parts for bid in part.component.bids)
     numbers = {identity: number for number, identity in enumerate(ordered)}
@@ -34,7 +34,7 @@ def rewards(
                 without += [bid for bid in part.component.bids if bid.bid.solver != solver]
             else:
                 value += part.bound
-        best = select(without, balances, None, nodes=nodes // len(solvers))
+        best = select(without, balances, None, effort=effort // len(solvers))
         made.append(reward(solver, value + best.bound, selection.total, cap))
         attained = tuple(sorted(numbers[bid.id] for bid in best.winners))
         proofs.append(Reference(solver, attained, best.trees))

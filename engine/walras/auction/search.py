@@ -3,7 +3,7 @@ auction.branching.
 """
 
 from collections.abc import Collection, Sequence
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 
 import numpy as np
 
@@ -24,37 +24,58 @@ WORD_BITS = 60
 
 def instance(component: Component) -> Instance:
     """The component's arrays, made once; without winners."""
-    count = len(component.places)
     shift = _shift(component)
-    words = 1 + max([-(-budget.unit // WORD_BITS) for budget in component.budgets], default=0)
+    weights = np.array([weight >> shift for weight in component.weights], np.int64)
+    return Instance(
+        weights,
+        np.zeros(len(weights), np.int8),
+        _pointer(component.touches),
+        _flat(component.touches),
+        _pointer(component.rows),
+        _flat(component.rows),
+        *_budgets(component),
+    )
+
+
+def _budgets(component: Component) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints]:
+    """Those of the arrays that are of budgets."""
+    count = len(component.places)
+    if not component.budgets:
+        none, amounts = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
+        return (
+            np.zeros(count + 1, np.int64),
+            none,
+            amounts,
+            np.zeros(1, np.int64),
+            none,
+            none,
+            amounts,
+        )
+    words = 1 + max(-(-budget.unit // WORD_BITS) for budget in component.budgets)
     entries: list[list[tuple[int, list[int]]]] = [[] for _ in range(count)]
-    members: list[list[int]] = []
-    where: list[list[int]] = []
     for number, budget in enumerate(component.budgets):
         for place, spent in budget.spends.items():
             entries[place].append((number, _words(spent, budget.unit, words)))
-        members.append(list(budget.spends))
     flat = list(chain.from_iterable(entries))
-    pointer = _pointer(entries)
-    ordinal = [dict(zip([n for n, _ in mine], range(len(mine)), strict=True)) for mine in entries]
-    for number, places in enumerate(members):
-        where.append([int(pointer[place]) + ordinal[place][number] for place in places])
-    return Instance(
-        weights=np.array([weight >> shift for weight in component.weights], np.int64),
-        winners=np.zeros(count, np.int8),
-        pointer=_pointer(component.touches),
-        row_of=_flat(component.touches),
-        start=_pointer(component.rows),
-        who=_flat(component.rows),
-        budget_pointer=pointer,
-        budget_of=np.array([number for number, _ in flat], np.int64),
-        spends=np.array([amount for _, amount in flat], np.int64).reshape(-1, words),
-        budget_start=_pointer(members),
-        budget_who=_flat(members),
-        budget_where=_flat(where),
-        balances=np.array(
-            [_words(budget.balance, budget.unit, words) for budget in component.budgets], np.int64
-        ).reshape(-1, words),
+    at = {
+        (place, number): k
+        for k, (place, number) in enumerate(
+            (place, number) for place, mine in enumerate(entries) for number, _ in mine
+        )
+    }
+    where = [
+        [at[place, number] for place in budget.spends]
+        for number, budget in enumerate(component.budgets)
+    ]
+    balances = [_words(budget.balance, budget.unit, words) for budget in component.budgets]
+    return (
+        _pointer(entries),
+        np.array([number for number, _ in flat], np.int64),
+        np.array([amount for _, amount in flat], np.int64),
+        _pointer(where),
+        _flat([list(budget.spends) for budget in component.budgets]),
+        _flat(where),
+        np.array(balances, np.int64),
     )
 
 
@@ -69,9 +90,7 @@ def _flat(lists: Sequence[Sequence[int]]) -> Ints:
 
 
 def _pointer(lists: Sequence[Sequence[object]]) -> Ints:
-    pointer = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum([len(entries) for entries in lists], out=pointer[1:])
-    return pointer
+    return np.array([0, *accumulate(map(len, lists))], np.int64)
 
 
 def _words(amount: int, unit: int, words: int) -> list[int]:
@@ -84,20 +103,20 @@ def _words(amount: int, unit: int, words: int) -> list[int]:
     ]
 
 
-def search(made: Instance, nodes: int) -> tuple[tuple[int, ...], bool]:
+def search(made: Instance, effort: int) -> tuple[tuple[int, ...], bool]:
     """The places of the greatest weight found, and whether the search came to its end."""
-    chosen, finished = explore(made, nodes)
+    chosen, finished = explore(made, effort)
     return tuple(np.flatnonzero(chosen).tolist()), bool(finished)
 
 
-def prove(component: Component, made: Instance, winners: Collection[int], nodes: int) -> Tree:
-    """A tree that bounds what any choice weighs, tight at `winners` unless the nodes run out.
+def prove(component: Component, made: Instance, winners: Collection[int], effort: int) -> Tree:
+    """A tree that bounds what any choice weighs, tight at `winners` unless the effort runs out.
 
     Its stated bound is left at 0.
     """
     marked = np.zeros(len(made.weights), np.int8)
     marked[list(winners)] = 1
-    stream, cuts = certify(made._replace(winners=marked), nodes)
+    stream, cuts = certify(made._replace(winners=marked), effort)
     ends = [int(used) for used in stream.used]
     changes = list(
         zip(stream.lines[: ends[2]].tolist(), stream.values[: ends[2]].tolist(), strict=True)

@@ -20,17 +20,19 @@ from operator import attrgetter
 
 from walras.auction.candidates import ScoredBid
 from walras.auction.certificate import heaviest_leaf
-from walras.auction.components import Balances, Component, components, score_of
+from walras.auction.components import Balances, Component, components, greedy, score_of
 from walras.auction.packing import pack
 from walras.auction.search import instance, prove, search
 from walras.auction.separation import Instance
 from walras.protocol.certificate import Tree
 
-NODES = 1 << 18
-"""Nodes of the search, divided by the number of all places, that each component may use."""
+EFFORT = 1 << 31
+"""Of a search, in entries of tables that it goes through: some seconds, and the same choice on
+every machine. Components divide it by their places, so nobody can buy more of it.
+"""
 
-LEAST_NODES = 256
-"""That a component may use, however many others there are."""
+LEAST_EFFORT = 1 << 25
+"""Of a component, however many others there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Selection:
 
 
 def select(
-    bids: Iterable[ScoredBid], balances: Balances, seed: bytes | None, *, nodes: int = NODES
+    bids: Iterable[ScoredBid], balances: Balances, seed: bytes | None, *, effort: int = EFFORT
 ) -> Selection:
     """The winning bids.
 
@@ -87,12 +89,12 @@ def select(
         bids: that fairness kept, in any order, with distinct ids; each keeps the rules by itself.
         balances: (owner, asset) → available atoms; 0 where it is missing.
         seed: makes ties fair; fixed only once all bids are in. Without one, ties are left open.
-        nodes: the search's effort: the same on every machine. Where it ends first, the best set
-            found stands, and is not `settled`.
+        effort: see EFFORT. Where it ends first, the best set found stands, and may not be
+            `settled`.
     """
     found = components(bids, balances, seed)
-    share = _share(found, nodes)
-    parts = tuple(_certified(component, share) for component in found)
+    shares = _shares(found, effort)
+    parts = tuple(map(_certified, found, shares))
     return Selection(
         winners=tuple(sorted((w for part in parts for w in part.winners), key=attrgetter("id"))),
         total=sum(part.total for part in parts),
@@ -102,32 +104,36 @@ def select(
     )
 
 
-def choose(found: Sequence[Component], nodes: int = NODES) -> list[Sequence[int]]:
+def choose(found: Sequence[Component], effort: int = EFFORT) -> list[Sequence[int]]:
     """The places that win in each component, without certificates."""
-    share = _share(found, nodes)
     return [
         (0,) if len(component.places) == 1 else _chosen(component, instance(component), share)
-        for component in found
+        for component, share in zip(found, _shares(found, effort), strict=True)
     ]
 
 
-def _share(found: Sequence[Component], nodes: int) -> int:
-    """By how many places there are: nobody can buy more of the effort."""
-    return max(LEAST_NODES, nodes // max(1, sum(len(part.places) for part in found)))
+def _shares(found: Sequence[Component], effort: int) -> list[int]:
+    count = sum(len(component.places) for component in found)
+    least = min(LEAST_EFFORT, effort)
+    return [max(least, effort * len(component.places) // count) for component in found]
 
 
-def _certified(component: Component, nodes: int) -> Part:
+def _certified(component: Component, effort: int) -> Part:
     if len(component.places) == 1:
         score = component.places[0].score
         return Part(component, component.places, score, score, settled=True, tree=None)
     made = instance(component)
-    chosen: Sequence[int] = _chosen(component, made, nodes)
-    tree = prove(component, made, chosen, nodes)
+    chosen: Sequence[int] = _chosen(component, made, effort)
+    tree = prove(component, made, chosen, effort)
     weight = sum(component.weights[b] for b in chosen)
     leaf = heaviest_leaf(component, tree)
     if leaf.bound > weight and leaf.weight == leaf.bound:
         # The search looks at leading bits only. This choice differs in those below.
         chosen, weight = leaf.taken, leaf.weight
+    if leaf.bound > weight:
+        easy = greedy(component)
+        if (found := sum(component.weights[b] for b in easy)) > weight:
+            chosen, weight = easy, found
     winners = tuple(component.places[b] for b in chosen)
     bound = score_of(leaf.bound)
     return Part(
@@ -140,6 +146,6 @@ def _certified(component: Component, nodes: int) -> Part:
     )
 
 
-def _chosen(component: Component, made: Instance, nodes: int) -> Sequence[int]:
-    chosen, finished = search(made, nodes)
+def _chosen(component: Component, made: Instance, effort: int) -> Sequence[int]:
+    chosen, finished = search(made, effort)
     return chosen if finished else pack(component, chosen)

@@ -60,7 +60,7 @@ class Cuts(NamedTuple):
     """Those found so far.
 
     Attributes:
-        found: how many, in an array of one.
+        found: how many; and behind it the work so far, in entries of arrays that were gone through.
         pointer, rows: rows of the cut c are rows[pointer[c]:pointer[c + 1]], ascending.
         coefficients: by cut and place.
     """
@@ -75,7 +75,7 @@ class Cuts(NamedTuple):
 def no_cuts(places: int) -> Cuts:
     """None, with space for CUTS."""
     return Cuts(
-        np.zeros(1, np.int64),
+        np.zeros(2, np.int64),
         np.zeros(CUTS + 1, np.int64),
         np.empty(CUTS * 16, np.int64),
         np.empty((CUTS, places), np.int8),
@@ -130,6 +130,7 @@ def separate(i: Instance, cuts: Cuts, x: Reals, columns: Ints, most: int) -> int
     for source in range(min(count, SOURCES)):
         if cuts.found[0] - first >= most or cuts.found[0] >= CUTS:
             break
+        cuts.found[1] += 4 * count * count
         if not _odd_cycle(source, values, common, distance, before, done):
             continue
         # A row that is walked along twice cancels out.

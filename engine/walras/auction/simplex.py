@@ -80,7 +80,7 @@ def dictionary(columns: int, rows: int, entries: int) -> Dictionary:
     return Dictionary(
         np.empty(entries, np.int64), np.empty(entries), np.zeros(rows, np.int64),
         np.zeros(rows, np.int64), np.zeros(rows, np.int64), np.empty(entries, np.int64),
-        np.empty(entries, np.int64), np.full(columns, -1, np.int64), np.zeros(4, np.int64),
+        np.empty(entries, np.int64), np.full(columns, -1, np.int64), np.zeros(5, np.int64),
         np.zeros(rows), np.zeros(rows), np.zeros(columns + 1), np.empty(rows, np.int64),
         np.arange(columns), np.zeros(columns), np.zeros(columns, np.int64),
     )  # fmt: skip
@@ -140,6 +140,7 @@ def _pivot(d: Dictionary, row: int, column: int) -> bool:  # noqa: PLR0915 - one
         k = d.link_next[k]
     if d.used[0] + needed > len(d.place) or d.used[1] + needed > len(d.link_row):
         return False
+    d.used[4] += needed + len(d.work)
     inverse = 1.0 / d.value[_entry(d, row, column)]
     for k in range(pivot_start, pivot_start + pivot_length):
         d.value[k] *= inverse

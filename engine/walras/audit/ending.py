@@ -3,16 +3,20 @@
 from dataclasses import replace
 from hashlib import sha256
 
+from walras.auction.awarded import check_award
+from walras.auction.batch import AwardedBatch
 from walras.auction.dispatch import asked, asked_at_once
-from walras.auction.observed import bidders, canaries_digest, canaries_found, promises
+from walras.auction.observed import bidders, canaries_digest, canaries_found, promises, withheld
 from walras.audit import envelope, vrf
 from walras.audit.phases import Blob, Decided, Selected
 from walras.core.bids import Bundle
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.ledger.fleet import batch_events
+from walras.ledger.keys import Keys
 from walras.ledger.state import State
+from walras.protocol.certificate import decode_certificate
 from walras.protocol.dispatch import decode_calls
-from walras.protocol.records import Awarded, Genesis, Kind, Observed, Settled
+from walras.protocol.records import Awarded, Kind, Observed, Settled
 from walras.protocol.trade import decode_bundle
 from walras.protocol.values import encode_balances
 from walras.protocol.venues import encode_venues
@@ -20,28 +24,31 @@ from walras.protocol.venues import encode_venues
 MAX_BUNDLE_BYTES = 1 << 30
 
 
-def award(phase: Selected, record: Awarded, genesis: Genesis, blob: Blob) -> Decided:
+def award(phase: Selected, record: Awarded, keys: Keys, blob: Blob) -> Decided:
     """The award is made.
 
     Raises:
-        AuditFailure: TIE_MISMATCH or AWARD_MISMATCH.
+        AuditFailure: TIE_MISMATCH, AWARD_MISMATCH, or what `check_award` finds.
         WalrasError: what is wrong with the bundle's envelope.
     """
     closed = phase.closed
     try:
-        seed = vrf.verify(genesis.vrf_key, closed.tie_input(), record.tie_proof)
+        seed = vrf.verify(keys.vrf_key, closed.tie_input(), record.tie_proof)
     except InvalidInput as error:
         raise AuditFailure(
             Reason.TIE_MISMATCH,
             f"the ties of auction {record.auction_id} are not drawn by the engine's VRF over"
             f" its closed set of bids: {error.message}",
         ) from error
-    batch = closed.award(seed)
     data = blob(record.bundle_digest)
-    signed = envelope.open_envelope(
-        data, Kind.BUNDLE.payload_type, genesis.engine, MAX_BUNDLE_BYTES
-    )
-    found, expected = decode_bundle(signed.body), batch.bundle()
+    signed = envelope.open_envelope(data, Kind.BUNDLE.payload_type, keys.engine, MAX_BUNDLE_BYTES)
+    found = decode_bundle(signed.body)
+    certificate = decode_certificate(blob(record.certificate_digest))
+    winners = [winner.bid_id for winner in found.winners]
+    problem = closed.sealed.problem
+    made = check_award(problem, closed.scored(), seed, winners, certificate)
+    batch = AwardedBatch(closed.sealed, made)
+    expected = batch.bundle()
     if found != expected:
         raise AuditFailure(Reason.AWARD_MISMATCH, _difference(found, expected))
     return Decided(closed, batch, record.bundle_digest)
@@ -88,7 +95,7 @@ def settle(state: State, phase: Decided, record: Settled, blob: Blob) -> None:
         raise AuditFailure(
             Reason.RECORD_OUT_OF_ORDER, "the batch settles before its calls are observed"
         )
-    touched = state.settle(phase.batch.award.winners)
+    touched = state.settle(phase.batch.award.winners, withheld(phase.closed))
     balances = sha256(encode_balances(touched.balances)).digest()
     venues = sha256(encode_venues(touched.venues)).digest()
     expected = Settled(record.auction_id, phase.bundle_digest, balances, venues)
@@ -108,7 +115,7 @@ def _difference(found: Bundle, expected: Bundle) -> str:
         shown = [w.bid_id.hex()[:16] for w in found.winners]
         wanted = [w.bid_id.hex()[:16] for w in expected.winners]
         return f"the award names the winners {shown}; the rules give {wanted}"
-    names = ("score", "rewards", "fills", "executions", "venues_digest", "problem_digest")
+    names = ("score", "bound", "rewards", "fills", "executions", "venues_digest", "problem_digest")
     for name in names:
         if getattr(found, name) != getattr(expected, name):
             return f"the award's {name} is not what its winners make"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from walras.audit import envelope
+from walras.audit.bindings import EngineKeys, follow
+from walras.audit.note import NoteKey
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
 from walras.protocol.dispatch import decode_dispatch
@@ -41,11 +43,12 @@ class Evidence:
 
 @dataclass(slots=True)
 class _Auction:
-    """What the log says of one; `times` by the digest of what came."""
+    """What the log says of one; `times` by the digest of what came, maybe more than once."""
 
     sealed: Sealed | None = None
+    sealed_at: int = 0
     committed_leaf: bytes = b""
-    times: dict[bytes, int] | None = None
+    times: dict[bytes, set[int]] | None = None
     voided: bool = False
 
 
@@ -84,9 +87,9 @@ def check_evidence(
     """Hold what a node kept against a log that was audited.
 
     Args:
-        entries: of the log.
+        entries: of the log, from the first.
         blob: the bytes of a SHA-256.
-        engine: its key.
+        engine: any key that it has had.
         domain: its name.
         kept: envelopes of tasks, receipts and closings.
 
@@ -95,10 +98,12 @@ def check_evidence(
         InvalidInput: the evidence is none: not the engine's, or of another kind or domain.
     """
     auctions = _auctions(entries, blob)
+    keys = follow(enumerate(entries), NoteKey(domain, engine))
     last = max(auctions, default=0)
     found = Evidence()
     for data in kept:
-        signed = envelope.open_envelope(data, _kind(data), engine)
+        signed = envelope.open_envelope(data, _kind(data))
+        _check_signer(signed.signer, None, keys)
         record = decode(KIND_OF_TYPE[signed.payload_type], signed.body)
         if not isinstance(record, Task | BidReceipt | Committed):
             raise InvalidInput(
@@ -107,6 +112,7 @@ def check_evidence(
         if not isinstance(record, Committed) and record.domain != domain:
             raise InvalidInput(Reason.DOMAIN_WRONG, "the evidence is of another engine")
         auction = auctions.get(record.auction_id)
+        _check_signer(signed.signer, auction, keys)
         if auction is None and record.auction_id > last:
             found.later += 1
         elif auction is None:
@@ -114,6 +120,19 @@ def check_evidence(
         else:
             _check(record, data, auction, blob, found)
     return found
+
+
+def _check_signer(signer: bytes, auction: _Auction | None, keys: EngineKeys) -> None:
+    """Refuse whoever was not the engine when the auction was sealed."""
+    known = keys.all
+    if auction is not None and auction.sealed is not None:
+        known = (keys.at(auction.sealed_at),)
+    if signer not in {key.public_key for key in known}:
+        raise InvalidInput(
+            Reason.SIGNER_UNKNOWN,
+            "the evidence is signed by another key than the engine's at that time",
+            signer=signer.hex(),
+        )
 
 
 def _check(
@@ -140,7 +159,7 @@ def _check(
                 found.void += 1
             else:
                 times = auction.times or {}
-                if any(times.get(digest) != record.received_ms for digest in record.digests):
+                if any(record.received_ms not in times.get(one, ()) for one in record.digests):
                     raise _broken(number, "what came in time by its receipt is not in the log")
                 found.receipts += 1
 
@@ -164,7 +183,7 @@ def _check_task(record: Task, auction: _Auction, blob: Blob) -> None:
 
 def _auctions(entries: Iterable[bytes], blob: Blob) -> dict[int, _Auction]:
     found: dict[int, _Auction] = {}
-    for leaf in entries:
+    for index, leaf in enumerate(entries):
         signed = envelope.decode(leaf)
         kind = KIND_OF_TYPE[signed.payload_type]
         if kind not in _KINDS:
@@ -175,16 +194,15 @@ def _auctions(entries: Iterable[bytes], blob: Blob) -> dict[int, _Auction]:
         auction = found.setdefault(record.auction_id, _Auction())
         match record:
             case Sealed():
-                auction.sealed = record
+                auction.sealed, auction.sealed_at = record, index
             case Committed():
                 auction.committed_leaf = leaf
-                auction.times = {
-                    sha256(one.envelope).digest(): one.received_ms
-                    for one in decode_commitments(blob(record.commitments_digest))
-                }
+                times = auction.times = {}
+                for one in decode_commitments(blob(record.commitments_digest)):
+                    times.setdefault(sha256(one.envelope).digest(), set()).add(one.received_ms)
             case BidReceived() if not record.salt:
                 times = auction.times = auction.times or {}
-                times[record.bid_digest] = record.received_ms
+                times.setdefault(record.bid_digest, set()).add(record.received_ms)
             case Voided():
                 auction.voided = True
     return found

@@ -10,6 +10,7 @@ is a row of hashes over 2^k leaves. Roots and proofs, for any earlier size too, 
 Source: RFC 6962 §2.1 (tree, proofs) and RFC 9162 §2.1.3.2, §2.1.4.2 (verification).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -30,55 +31,19 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-class Tree:
-    """An append-only tree in memory: 64 bytes a leaf, all levels together."""
+class Subtrees(ABC):
+    """A tree by the hashes of its complete subtrees, wherever those are: roots and proofs."""
 
-    __slots__ = ("_levels",)
-
-    def __init__(self) -> None:
-        # Row k packs the hashes of the complete subtrees over 2^k leaves, from the left.
-        self._levels = [bytearray()]
+    __slots__ = ()
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """How many leaves there are."""
-        return len(self._levels[0]) // HASH_BYTES
 
-    def append(self, entry: bytes) -> int:
-        """Append a log entry; returns its index."""
-        return self.append_hash(leaf_hash(entry))
-
-    def append_hash(self, leaf: bytes) -> int:
-        """Append an entry by its leaf hash, 32 bytes; returns its index."""
-        if len(leaf) != HASH_BYTES:
-            raise ValueError(f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}")
-        index = self.size
-        self._levels[0] += leaf
-        # Each trailing 1 of the index is a left sibling that waited for this subtree.
-        level = 0
-        while index >> level & 1:
-            parent = sha256(b"\x01" + self._levels[level][-2 * HASH_BYTES :]).digest()
-            level += 1
-            if level == len(self._levels):
-                self._levels.append(bytearray())
-            self._levels[level] += parent
-        return index
-
-    def hashes(self, level: int, start: int, stop: int) -> bytes:
-        """The packed hashes of the complete subtrees [start, stop) over 2^level leaves.
-
-        Raises:
-            InvalidInput: FIELD_INVALID if the tree does not have all of them.
-        """
-        if not 0 <= start <= stop <= self.size >> level:
-            raise InvalidInput(
-                Reason.FIELD_INVALID,
-                f"subtrees {start} to {stop} of level {level} are not all in a tree of {self.size}",
-                field="level",
-            )
-        if start == stop:
-            return b""
-        return bytes(self._levels[level][HASH_BYTES * start : HASH_BYTES * stop])
+    @abstractmethod
+    def _subtree(self, level: int, index: int) -> bytes:
+        """The hash of complete subtree `index` over 2^level leaves; the tree has it."""
 
     def root(self, size: int | None = None) -> bytes:
         """The root over the first `size` leaves; all, if None.
@@ -144,8 +109,7 @@ class Tree:
         peaks: list[bytes] = []
         while start < stop:
             level = (stop - start).bit_length() - 1
-            at = HASH_BYTES * (start >> level)
-            peaks.append(bytes(self._levels[level][at : at + HASH_BYTES]))
+            peaks.append(self._subtree(level, start >> level))
             start += 1 << level
         result = peaks.pop()
         while peaks:
@@ -160,6 +124,60 @@ class Tree:
                 Reason.FIELD_INVALID, f"the tree has {self.size} leaves, not {size}", field="size"
             )
         return size
+
+
+class Tree(Subtrees):
+    """An append-only tree in memory: 64 bytes a leaf, all levels together."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self) -> None:
+        # Row k packs the hashes of the complete subtrees over 2^k leaves, from the left.
+        self._levels = [bytearray()]
+
+    @property
+    def size(self) -> int:
+        """How many leaves there are."""
+        return len(self._levels[0]) // HASH_BYTES
+
+    def append(self, entry: bytes) -> int:
+        """Append a log entry; returns its index."""
+        return self.append_hash(leaf_hash(entry))
+
+    def append_hash(self, leaf: bytes) -> int:
+        """Append an entry by its leaf hash, 32 bytes; returns its index."""
+        if len(leaf) != HASH_BYTES:
+            raise ValueError(f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}")
+        index = self.size
+        self._levels[0] += leaf
+        # Each trailing 1 of the index is a left sibling that waited for this subtree.
+        level = 0
+        while index >> level & 1:
+            parent = sha256(b"\x01" + self._levels[level][-2 * HASH_BYTES :]).digest()
+            level += 1
+            if level == len(self._levels):
+                self._levels.append(bytearray())
+            self._levels[level] += parent
+        return index
+
+    def hashes(self, level: int, start: int, stop: int) -> bytes:
+        """The packed hashes of the complete subtrees [start, stop) over 2^level leaves.
+
+        Raises:
+            InvalidInput: FIELD_INVALID if the tree does not have all of them.
+        """
+        if not 0 <= start <= stop <= self.size >> level:
+            raise InvalidInput(
+                Reason.FIELD_INVALID,
+                f"subtrees {start} to {stop} of level {level} are not all in a tree of {self.size}",
+                field="level",
+            )
+        if start == stop:
+            return b""
+        return bytes(self._levels[level][HASH_BYTES * start : HASH_BYTES * stop])
+
+    def _subtree(self, level: int, index: int) -> bytes:
+        return bytes(self._levels[level][HASH_BYTES * index : HASH_BYTES * (index + 1)])
 
 
 def verify_inclusion(

@@ -7,6 +7,8 @@ from walras.auction.batch import AwardedBatch, ClosedBatch, OpenBatch, ReceivedB
 from walras.auction.commitments import CommittedBatch
 from walras.core.errors import AuditFailure, Reason
 from walras.protocol.codec import Signed
+from walras.protocol.keys import KeyBinding
+from walras.protocol.prices import PriceFeed, PricesWatched
 from walras.protocol.records import (
     Awarded,
     BidReceived,
@@ -62,6 +64,7 @@ _NEEDED: Mapping[type, tuple[type, ...]] = {
     RulesSet: (type(None),),
     Opened: (type(None),),
     VenuesWatched: (OpenBatch,),
+    PricesWatched: (OpenBatch,),
     Sealed: (OpenBatch,),
     Committed: (Bidding,),
     BidReceived: (Bidding,),
@@ -75,7 +78,7 @@ _NEEDED: Mapping[type, tuple[type, ...]] = {
 }
 """Record of a batch → the phases it may follow; None is between batches."""
 
-_BETWEEN_BATCHES = (MarketUpdate, Withdrawal)
+_BETWEEN_BATCHES = (MarketUpdate, PriceFeed, Withdrawal, KeyBinding)
 
 
 def check_order(record: Signed, phase: Phase, auction_id: int) -> None:

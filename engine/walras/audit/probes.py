@@ -97,13 +97,22 @@ def check_observations(
     rules: FleetRules,
     nodes: Mapping[bytes, NodeInfo],
     root_at: Callable[[int], bytes],
+    entries: int = 0,
 ) -> tuple[list[Probed], list[Echo]]:
     """`admit`, `open_observations` and `judge` in one, and the echoes by which nodes signed that
     they hold a checkpoint which is not this log's (`split_views`). Raises as these.
     """
     admit(record, domain=domain, rules=rules)
     opened = open_observations(record, body)
-    events = judge(record, opened, domain=domain, rules=rules, nodes=nodes, root_at=root_at)
+    events = judge(
+        record,
+        opened,
+        domain=domain,
+        rules=rules,
+        nodes=nodes,
+        root_at=root_at,
+        entries=entries,
+    )
     return events, split_views(opened, root_at)
 
 
@@ -165,22 +174,25 @@ def judge(
     rules: FleetRules,
     nodes: Mapping[bytes, NodeInfo],
     root_at: Callable[[int], bytes],
+    entries: int = 0,
 ) -> list[Probed]:
     """What opened observations say of nodes; those of nodes that are not known are passed over.
 
     Args:
         record: that names them. Whether its epoch is over or was reported before is not looked
-            at; a prober reports an epoch once, so no challenge counts twice.
+            at; `walras.ledger.epochs` sees to it that no challenge counts twice.
         opened: by `open_observations` of the same record.
         domain: of the log.
         rules: in force.
         nodes: that are known.
         root_at: the log's root at a size, up to the entries before this record; raises
             InvalidInput for a larger one.
+        entries: that the challenges' checkpoints have at least.
 
     Raises:
-        InvalidInput: as `admit`; CHALLENGE_MISTIMED; ROUND_TRIP_INVALID; or SPLIT_VIEW where the
-            prober's own checkpoint is not this log's.
+        InvalidInput: as `admit`; CHALLENGE_MISTIMED; ROUND_TRIP_INVALID; OBSERVATION_STALE for a
+            checkpoint with fewer entries; or SPLIT_VIEW where the prober's own checkpoint is not
+            this log's.
     """
     admit(record, domain=domain, rules=rules)
     events = []
@@ -199,6 +211,13 @@ def judge(
             raise InvalidInput(
                 Reason.ROUND_TRIP_INVALID,
                 f"a round trip of {each.rtt_us} µs is not within the timeout",
+                node=node,
+            )
+        if challenge.checkpoint_size < entries:
+            raise InvalidInput(
+                Reason.OBSERVATION_STALE,
+                f"a challenge names {challenge.checkpoint_size} entries, and {entries} hold the"
+                " prober's last report before the clock was set back",
                 node=node,
             )
         if not _holds(challenge.checkpoint_size, challenge.checkpoint_root, root_at):

@@ -6,12 +6,14 @@ first claim that does not follow from what stands before it is found, and named.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Self
 
 from walras.auction.batch import OpenBatch
 from walras.audit import bidding, ending, envelope, sealing
+from walras.audit.bindings import check_proof
 from walras.audit.phases import Bidding, Decided, Phase, Selected, check_order
 from walras.audit.probes import SplitView, check_observations
 from walras.audit.quotes import check_quotes
@@ -19,8 +21,11 @@ from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
 from walras.core.intents import Intent
 from walras.ledger.book import IntentState
 from walras.ledger.state import State
+from walras.protocol.batch import is_page
 from walras.protocol.codec import Signed, decode
 from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.keys import KeyBinding
+from walras.protocol.prices import PriceFeed, PricesWatched
 from walras.protocol.probes import Observations
 from walras.protocol.records import (
     KIND_OF_TYPE,
@@ -100,11 +105,29 @@ class Counts:
     unproven: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A replay between two batches: all that it needs to go on.
+
+    Attributes:
+        index: of the next entry.
+        auction_id: of the last auction.
+        state, counts: live, so to be read before the replay goes on.
+        ended: how many intents ended how.
+    """
+
+    index: int
+    auction_id: int
+    state: State
+    counts: Counts
+    ended: Mapping[str, int]
+
+
 class Replay:
     """A log, replayed record by record.
 
     Args:
-        engine: the key that the checkpoint is signed by.
+        engine: the engine's first key.
         blob: gives the bytes of a SHA-256, or raises AuditFailure BLOB_MISSING.
         root_at: the root of the log's first n entries.
     """
@@ -123,10 +146,44 @@ class Replay:
         self._index = 0
         self._phase: Phase = None
         self._auction_id = 0
-        self._watched: VenuesWatched | None = None
+        self._watched: list[VenuesWatched] = []
+        self._unpriced: list[PricesWatched] = []
         # A cancelled intent may still be filled by a batch that held it, hence the last state
         # counts.
         self._ended: dict[bytes, IntentState] = {}
+        self._past: Counter[str] = Counter()  # those that ended before a pause
+
+    @classmethod
+    def resume(
+        cls,
+        paused: Paused,
+        engine: bytes,
+        blob: Callable[[bytes], bytes],
+        root_at: Callable[[int], bytes],
+    ) -> Self:
+        """The replay that was paused. It takes `paused` over; arguments as of `Replay`."""
+        replay = cls(engine, blob, root_at)
+        replay.state, replay.counts = paused.state, paused.counts
+        replay._index, replay._auction_id = paused.index, paused.auction_id
+        replay._past = Counter(paused.ended)
+        return replay
+
+    def pause(self) -> Paused | None:
+        """What a later replay needs to go on from here; None within a batch and before genesis."""
+        if self._phase is not None or self.state.genesis is None:
+            return None
+        ended = self._past + Counter(state.value for state in self._ended.values())
+        return Paused(self._index, self._auction_id, self.state, self.counts, ended)
+
+    @property
+    def phase(self) -> Phase:
+        """Where the batch stands after the entries that were applied."""
+        return self._phase
+
+    @property
+    def ended(self) -> Mapping[bytes, IntentState]:
+        """Intents that are open no more, by id, and what became of them."""
+        return self._ended
 
     def apply(self, leaf: bytes) -> None:
         """Apply the next entry.
@@ -168,7 +225,8 @@ class Replay:
                 raise AuditFailure(
                     Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} holds {amount} atoms of {asset}"
                 )
-        self.counts.intents = Counter(state.value for state in self._ended.values())
+        ended = Counter(state.value for state in self._ended.values())
+        self.counts.intents = self._past + ended
         self.counts.intents[IntentState.OPEN.value] = self.state.book.open_by_owner.total()
         if sum(self.counts.intents.values()) != self.counts.records[Kind.INTENT.value]:
             raise AuditFailure(
@@ -195,7 +253,9 @@ class Replay:
                 self._ended[entry.id] = entry.state
 
     def _check_signer(self, kind: Kind, record: Signed, signer: bytes) -> None:
-        expected = signer_of(record) or self._engine
+        # A new key is in force from the entry after its binding on.
+        engine = self.state.keys.engine if self.state.keys is not None else self._engine
+        expected = signer_of(record) or engine
         if signer != expected:
             raise AuditFailure(
                 Reason.RECORD_UNAUTHORISED,
@@ -206,6 +266,8 @@ class Replay:
         match record:
             case Genesis():
                 self._genesis(record)
+            case KeyBinding():
+                self._bind(record)
             case RulesSet():
                 self.state.set_rules(record)
             case Intent():
@@ -219,22 +281,14 @@ class Replay:
             case MarketUpdate():
                 check_quotes(record)
                 self.state.update_market(record)
+            case PriceFeed():
+                self.state.feed_prices(record)
             case Opened():
                 self._open(record)
             case Sealed():
                 self._seal(record)
-            case Committed():
-                assert isinstance(self._phase, Bidding)
-                bidding.commit(self._phase, record, self._blob)
-            case BidReceived():
-                assert isinstance(self._phase, Bidding)
-                bidding.receive(self._phase, record, self._blob)
-            case BidUnopened():
-                assert isinstance(self._phase, Bidding)
-                bidding.unopened(self._phase, record)
-            case BidRejectedRecord():
-                assert isinstance(self._phase, Bidding)
-                self._phase.rejections.append((self._index, record))
+            case Committed() | BidReceived() | BidUnopened() | BidRejectedRecord():
+                self._bid(record)
             case Closed():
                 self._close(record)
             case Awarded():
@@ -249,6 +303,8 @@ class Replay:
                 self._probes(record)
             case VenuesWatched():
                 self._watch(record)
+            case PricesWatched():
+                self._watch_prices(record)
             case Settled():
                 self._settle(record)
             case Voided():
@@ -260,6 +316,10 @@ class Replay:
                 Reason.RECORD_UNAUTHORISED, "the genesis record names another engine key"
             )
         self.state.begin(record)
+
+    def _bind(self, record: KeyBinding) -> None:
+        check_proof(record)
+        self.state.bind_key(record, self._index)
 
     def _cancel(self, record: Cancel) -> None:
         phase = self._phase
@@ -276,19 +336,38 @@ class Replay:
         self._phase = OpenBatch(record)
 
     def _watch(self, record: VenuesWatched) -> None:
-        if self._watched is not None:
+        if self._unpriced or (self._watched and not is_page(self._watched[-1])):
             raise AuditFailure(Reason.VENUES_MISMATCH, "the venues were watched twice for a batch")
-        self._watched = record
+        self._watched.append(record)
+
+    def _watch_prices(self, record: PricesWatched) -> None:
+        if self._unpriced and not self._unpriced[-1].full:
+            raise AuditFailure(Reason.PRICES_MISMATCH, "the prices were watched twice for a batch")
+        self._unpriced.append(record)
 
     def _seal(self, record: Sealed) -> None:
         assert isinstance(self._phase, OpenBatch)
-        watched, self._watched = self._watched, None
+        watched: list[VenuesWatched | PricesWatched] = [*self._watched, *self._unpriced]
+        self._watched, self._unpriced = [], []
         self._phase = sealing.seal(self.state, self._phase, record, watched, self._blob)
         plan = self._phase.batch.plan
         if plan is not None:
             fleet = self.state.fleet
             self.counts.asked += sum(part.asked for part in plan.parts)
             self.counts.passed_over.update(sealing.passed_over(fleet, plan, record.sealed_ms))
+
+    def _bid(self, record: Committed | BidReceived | BidUnopened | BidRejectedRecord) -> None:
+        phase = self._phase
+        assert isinstance(phase, Bidding)
+        match record:
+            case Committed():
+                bidding.commit(phase, record, self._blob)
+            case BidReceived():
+                bidding.receive(phase, record, self._blob)
+            case BidUnopened():
+                bidding.unopened(phase, record)
+            case BidRejectedRecord():
+                phase.rejections.append((self._index, record))
 
     def _close(self, record: Closed) -> None:
         assert isinstance(self._phase, Bidding)
@@ -300,8 +379,7 @@ class Replay:
 
     def _award(self, record: Awarded) -> None:
         assert isinstance(self._phase, Selected)
-        assert self.state.genesis is not None
-        self._phase = ending.award(self._phase, record, self.state.genesis, self._blob)
+        self._phase = ending.award(self._phase, record, self.state.in_force, self._blob)
         award = self._phase.batch.award
         self.counts.unproven += not award.settled
         self.counts.winners += len(award.winners)
@@ -322,8 +400,9 @@ class Replay:
             rules=fleet.rules,
             nodes=fleet.nodes,
             root_at=self._earlier_root,
+            entries=fleet.entries_needed(record.prober, record.epoch),
         )
-        self.state.observe_epoch(record, events)
+        self.state.observe_epoch(record, events, self._index)
         self.counts.split_views += [
             SplitView(echo.node, echo.checkpoint_size, echo.checkpoint_root, self._index)
             for echo in forked
@@ -345,7 +424,7 @@ class Replay:
             )
         if isinstance(self._phase, Bidding) and self._phase.committed is not None:
             self.counts.voided_committed += 1
-        self._watched = None
+        self._watched, self._unpriced = [], []
         self.state.release()
         self._phase = None
         self.counts.voided += 1

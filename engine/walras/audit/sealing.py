@@ -1,6 +1,6 @@
 """The sealing of a batch, replayed: its problem, its parts, and who was asked for which."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from walras.auction.batch import OpenBatch
@@ -12,13 +12,18 @@ from walras.core.errors import AuditFailure, Reason
 from walras.ledger.fleet import Fleet
 from walras.ledger.state import State
 from walras.protocol.dispatch import Dispatch, decode_dispatch
+from walras.protocol.prices import PricesWatched
 from walras.protocol.problem import Problem
 from walras.protocol.records import Sealed, VenuesWatched
 from walras.protocol.trade import encode_problem
 
 
 def seal(
-    state: State, phase: OpenBatch, record: Sealed, watched: VenuesWatched | None, blob: Blob
+    state: State,
+    phase: OpenBatch,
+    record: Sealed,
+    watched: Sequence[VenuesWatched | PricesWatched],
+    blob: Blob,
 ) -> Bidding:
     """A batch is sealed.
 
@@ -26,19 +31,25 @@ def seal(
         state: as the log before it makes it.
         phase: the open batch.
         record: what the engine says.
-        watched: what the log says of the venues since the batch was opened.
+        watched: what the log says of venues and prices since the batch was opened.
         blob: reads a blob.
 
     Raises:
-        AuditFailure: RECORD_OUT_OF_ORDER, VENUES_MISMATCH, FLEET_MISMATCH, PROBLEM_MISMATCH,
-            DISPATCH_MISMATCH or COMMITMENT_MISMATCH.
+        AuditFailure: RECORD_OUT_OF_ORDER, VENUES_MISMATCH, PRICES_MISMATCH, FLEET_MISMATCH,
+            PROBLEM_MISMATCH, DISPATCH_MISMATCH or COMMITMENT_MISMATCH.
     """
     if record.sealed_ms < phase.opened.seal_after_ms:
         raise AuditFailure(Reason.RECORD_OUT_OF_ORDER, "the batch was sealed before its time")
-    if state.prepare(record.sealed_ms) != watched:
+    due = state.prepare(record.sealed_ms)
+    if _venues(due) != _venues(watched):
         raise AuditFailure(
             Reason.VENUES_MISMATCH,
             "the venues taken out of the problem are not those that the watch takes out",
+        )
+    if due != watched:
+        raise AuditFailure(
+            Reason.PRICES_MISMATCH,
+            "the assets said to be without a reference price are not those that are",
         )
     if state.fleet.pending:
         raise AuditFailure(
@@ -67,16 +78,16 @@ def seal(
         record.canaries_digest,
         record.bid_key,
     )
-    if batch.record() != record:
-        raise AuditFailure(
-            Reason.DISPATCH_MISMATCH, "the solvers named are not those that were asked"
-        )
     if bool(record.bid_key) != (problem.rules.sealed_bids and plan is not None):
         raise AuditFailure(
             Reason.COMMITMENT_MISMATCH, "the batch's bids are sealed against the rules, or open"
         )
     state.expire(record.sealed_ms)
     return Bidding(batch)
+
+
+def _venues(records: Sequence[VenuesWatched | PricesWatched]) -> list[VenuesWatched]:
+    return [record for record in records if isinstance(record, VenuesWatched)]
 
 
 def passed_over(fleet: Fleet, plan: Dispatch, sealed_ms: int) -> Iterator[str]:
@@ -95,12 +106,16 @@ def _plan(
     if not record.dispatch_digest:
         return (problem,), None
     claimed = decode_dispatch(blob(record.dispatch_digest))
-    connected = {node.public_key for node in claimed.nodes}
+    connected = {node.public_key: node.name for node in claimed.nodes}
+    if any(key not in fleet.nodes or fleet.nodes[key].name != connected[key] for key in connected):
+        raise AuditFailure(
+            Reason.DISPATCH_MISMATCH,
+            f"auction {record.auction_id} has nodes that the fleet does not, or by other names",
+        )
     size = part_size(len(problem.intents), fleet.standing, connected, record.sealed_ms)
     parts = split(problem, size)
-    assert state.genesis is not None
     alpha = vrf_input(state.domain, record.auction_id)
-    seed = vrf.verify(state.genesis.vrf_key, alpha, claimed.vrf_proof)
+    seed = vrf.verify(state.in_force.vrf_key, alpha, claimed.vrf_proof)
     plan = dispatch(
         parts,
         [sha256(encode_problem(part)).digest() for part in parts],

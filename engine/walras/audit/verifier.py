@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from walras.audit import envelope
+from walras.audit.bindings import EngineKeys, follow, open_at_size
+from walras.audit.files import LogFiles
 from walras.audit.log import verify_log
-from walras.audit.merkle import Tree
-from walras.audit.note import Checkpoint, NoteKey, open_checkpoint
-from walras.audit.replay import Counts, Replay
+from walras.audit.merkle import Subtrees, Tree, leaf_hash
+from walras.audit.note import Checkpoint, NoteKey, is_signed, open_checkpoint, parse_note
+from walras.audit.policy import Policy
+from walras.audit.replay import Counts, Paused, Replay
+from walras.audit.tiled import TiledTree
 from walras.audit.tiles import hash_tile, hash_tiles
 from walras.core.errors import AuditFailure, Reason, WalrasError
+from walras.protocol.records import Kind
 
 Progress = Callable[[int, int], None]
 """Called now and then with how many entries are done, and of how many."""
@@ -50,13 +55,21 @@ class VerifiedLog:
 
     Attributes:
         checkpoint: the newest.
-        entries: all of them.
-        tree: over the entries.
+        note: that it is in.
+        entries: from `start` on.
+        tree: over all entries.
+        keys: the engine's, one after the other.
+        start: index of the first of `entries`.
+        signed_from: signatures were verified from this entry on; those before, by an earlier audit.
     """
 
     checkpoint: Checkpoint
+    note: bytes
     entries: Sequence[bytes]
-    tree: Tree
+    tree: Subtrees
+    keys: EngineKeys
+    start: int = 0
+    signed_from: int = 0
 
 
 def verify_entries(
@@ -64,38 +77,96 @@ def verify_entries(
     key: NoteKey,
     *,
     earlier: Iterable[bytes] = (),
+    policy: Policy | None = None,
     progress: Progress = _silent,
 ) -> VerifiedLog:
     """Level A: every signature, every inclusion, consistency with checkpoints seen before.
 
     Args:
         source: of the log.
-        key: the engine's, from somewhere the log's host has no say in.
+        key: any one that the engine has had, from somewhere the log's host has no say in.
         earlier: signed checkpoints that anybody was given before, such as those of receipts.
+        policy: whose witnesses must have cosigned the checkpoint.
         progress: told of how far it is.
 
     Raises:
         AuditFailure: what is wrong, and where `fields["index"]` is known, which entry.
     """
-    checkpoint = open_checkpoint(source.checkpoint(), key)
+    note = source.checkpoint()
+    checkpoint = _approved(note, key, policy, lambda: follow(enumerate(source.entries()), key))
     entries = list(source.entries())
     tiles = source.hash_tiles()
     tree = verify_log(entries, checkpoint, tiles)
     if tiles:
         _check_tiles(tree, tiles)
-    for note in earlier:
-        _check_earlier(tree, open_checkpoint(note, key))
-    for index, leaf in enumerate(entries):
-        if index % _EVERY == 0:
-            progress(index, len(entries))
-        try:
-            envelope.verify_envelope(envelope.decode(leaf))
-        except WalrasError as error:
+    keys = follow(enumerate(entries), key)
+    open_at_size(note, keys)
+    for each in earlier:
+        _check_earlier(tree, open_at_size(each, keys))
+    _verify_signatures(entries, 0, progress)
+    return VerifiedLog(checkpoint, note, entries, tree, keys)
+
+
+def verify_growth(
+    source: LogFiles,
+    key: NoteKey,
+    audited: Checkpoint,
+    *,
+    start: int,
+    known: EngineKeys | None = None,
+    earlier: Iterable[bytes] = (),
+    policy: Policy | None = None,
+    progress: Progress = _silent,
+) -> VerifiedLog:
+    """Level A of what a log has grown by since a checkpoint that was audited.
+
+    The hash tiles show that all before it is unchanged, and which entries are the right ones; only
+    the tiles that this takes are read.
+
+    Args:
+        source: of the log, with hash tiles.
+        key: any one that the engine has had.
+        audited: a checkpoint of the log that level A once held for.
+        start: entries are read from here on, at most from the audited size. Those before the
+            audited size are compared with the tiles; their signatures are not verified again.
+        known: the engine's keys up to entry `start`; None: there was no binding before it.
+        earlier: as of `verify_entries`.
+        policy: likewise.
+        progress: told of how far it is.
+
+    Raises:
+        AuditFailure: as `verify_entries`; and ROOT_MISMATCH with `fields["proof"]` for a fork: the
+            root that the log now has at the audited size, and the hashes that prove it.
+    """
+    note = source.checkpoint()
+
+    def followed() -> EngineKeys:
+        return follow(enumerate(source.entries(start), start), key, known)
+
+    checkpoint = _approved(note, key, policy, followed)
+    if checkpoint.size < audited.size:
+        _check_rollback(source, checkpoint, audited)
+    if checkpoint.size == audited.size and checkpoint.root != audited.root:
+        raise _forked(audited, checkpoint.root, ())
+    tree = TiledTree(checkpoint.size, checkpoint.root, source.hash_tile)
+    if tree.root(audited.size) != audited.root:
+        proof = tree.consistency_proof(audited.size)
+        raise _forked(audited, tree.root(audited.size), proof)
+    entries: list[bytes] = []
+    for index, leaf in enumerate(source.entries(start), start):
+        if leaf_hash(leaf) != tree.leaf(index):
             raise AuditFailure(
-                error.reason, f"entry {index}: {error.message}", index=index
-            ) from error
-    progress(len(entries), len(entries))
-    return VerifiedLog(checkpoint, entries, tree)
+                Reason.ROOT_MISMATCH,
+                f"entry {index} is not the one that the checkpoint commits to",
+                index=index,
+            )
+        entries.append(leaf)
+    keys = follow(enumerate(entries, start), key, known)
+    open_at_size(note, keys)
+    for each in earlier:
+        _check_earlier(tree, open_at_size(each, keys))
+    _verify_signatures(entries[audited.size - start :], audited.size, progress)
+    return VerifiedLog(checkpoint, note, entries, tree, keys, start, audited.size)
 
 
 def replay(
@@ -118,21 +189,80 @@ def replayed(
     source: Source,
     key: NoteKey,
     *,
+    paused: Paused | None = None,
+    keep: Callable[[Paused], None] | None = None,
     progress: Progress = _silent,
 ) -> Replay:
-    """As `replay`, with the state that the log adds up to."""
-    machine = Replay(key.public_key, source.blob, log.tree.root)
-    for index, leaf in enumerate(log.entries):
-        if index % _EVERY == 0:
+    """As `replay`, with the state that the log adds up to.
+
+    Args:
+        log: its entries from where the replay begins.
+        source: of the blobs.
+        key: the engine's.
+        paused: what an earlier replay left, at entry `log.start`; None begins with the first.
+        keep: given the last pause that the log allows. Believe it only once this returns.
+        progress: told of how far it is.
+    """
+    root_at = log.tree.root
+    if paused is None:
+        machine = Replay(log.keys.first, source.blob, root_at)
+    else:
+        machine = Replay.resume(paused, log.keys.first, source.blob, root_at)
+    rest = _last_rest(log.entries)
+    for index in range(len(log.entries) + 1):
+        if index == rest and keep is not None:
+            found = machine.pause()
+            if found is not None:
+                keep(found)
+        if index % _EVERY == 0 or index == len(log.entries):
             progress(index, len(log.entries))
-        machine.apply(leaf)
-    progress(len(log.entries), len(log.entries))
+        if index < len(log.entries):
+            machine.apply(log.entries[index])
     machine.finish()
-    if machine.state.domain != log.checkpoint.origin:
+    if machine.state.domain != key.name:
         raise AuditFailure(
             Reason.CHECKPOINT_INVALID, "the checkpoint's origin is not the log's domain"
         )
     return machine
+
+
+def _last_rest(entries: Sequence[bytes]) -> int:
+    """How many of the entries end where no batch is open, at most; they begin so."""
+    for index in range(len(entries) - 1, -1, -1):
+        kind = envelope.decode(entries[index]).payload_type
+        if kind == Kind.OPENED.payload_type:
+            return index
+        if kind in {Kind.SETTLED.payload_type, Kind.VOIDED.payload_type}:
+            break
+    return len(entries)
+
+
+def _verify_signatures(entries: Sequence[bytes], start: int, progress: Progress) -> None:
+    for index, leaf in enumerate(entries, start):
+        if (index - start) % _EVERY == 0:
+            progress(index - start, len(entries))
+        try:
+            envelope.verify_envelope(envelope.decode(leaf))
+        except WalrasError as error:
+            raise AuditFailure(
+                error.reason, f"entry {index}: {error.message}", index=index
+            ) from error
+    progress(len(entries), len(entries))
+
+
+def _approved(
+    note: bytes, key: NoteKey, policy: Policy | None, followed: Callable[[], EngineKeys]
+) -> Checkpoint:
+    """The checkpoint, if the key signed it or one that bindings lead to: so that another log's is
+    refused before its entries are read. Whether that key was in force is seen once they hold.
+    """
+    if is_signed(parse_note(note), key):
+        checkpoint = open_checkpoint(note, key)
+    else:
+        checkpoint = open_at_size(note, followed())
+    if policy is not None:
+        policy.approve(parse_note(note))
+    return checkpoint
 
 
 def _check_tiles(tree: Tree, tiles: Mapping[str, bytes]) -> None:
@@ -145,7 +275,7 @@ def _check_tiles(tree: Tree, tiles: Mapping[str, bytes]) -> None:
             )
 
 
-def _check_earlier(tree: Tree, checkpoint: Checkpoint) -> None:
+def _check_earlier(tree: Subtrees, checkpoint: Checkpoint) -> None:
     if checkpoint.size > tree.size:
         raise AuditFailure(
             Reason.LOG_INCOMPLETE,
@@ -157,3 +287,27 @@ def _check_earlier(tree: Tree, checkpoint: Checkpoint) -> None:
             f"the log was rewritten: its first {checkpoint.size} entries are not those of a"
             " checkpoint signed before",
         )
+
+
+def _check_rollback(source: LogFiles, checkpoint: Checkpoint, audited: Checkpoint) -> None:
+    """A checkpoint below one that was audited is of a fork, or older than that."""
+    tree = TiledTree(audited.size, audited.root, source.hash_tile)
+    if tree.root(checkpoint.size) != checkpoint.root:
+        proof = tree.consistency_proof(checkpoint.size)
+        raise _forked(checkpoint, tree.root(checkpoint.size), proof)
+    raise AuditFailure(
+        Reason.LOG_INCOMPLETE,
+        f"a checkpoint of {audited.size} entries was signed; the log now shows an older one, of"
+        f" {checkpoint.size}",
+    )
+
+
+def _forked(smaller: Checkpoint, root: bytes, proof: Iterable[bytes]) -> AuditFailure:
+    """`root` is what the larger of two checkpoints has at the size of the smaller."""
+    return AuditFailure(
+        Reason.ROOT_MISMATCH,
+        f"the log was rewritten: two checkpoints disagree on its first {smaller.size} entries",
+        size=smaller.size,
+        root=root.hex(),
+        proof=" ".join(each.hex() for each in proof),
+    )

@@ -2,8 +2,8 @@
 
 A node is a queue with as many servers as it has slots, a fleet one with all of its slots. Load is
 in Erlangs: arrivals per unit of time × mean service, the servers that are busy on average. Times
-come out in the unit of the mean service. What a pick hangs on (`expected_wait_us`) is in integers: an
-auditor computes it again. The rest is for planning, in floats.
+come out in the unit of the mean service. Floats, for planning; but for `expected_wait_us`: picks
+hang on it, and an auditor computes it again.
 
 Symbols: c servers, a load in Erlangs, S mean service, C²ₐ and C²ₛ squared coefficients of
 variation (variance over squared mean: 0 constant, 1 exponential) of times between arrivals and of

@@ -25,6 +25,8 @@ class FleetRules:
         bond_asset: a node's bond is what its key holds of this asset in the ledger; empty: none.
         region: where the engine is; `geographic` keeps work near it.
         min_bond: atoms of it without which a node is not asked.
+        forfeit: atoms of it that each commitment which a node does not open costs it, as far as it has
+            them.
         group_cap_bps: the most of the picks that one operator group gets, where another can take
             them; 10,000: no cap.
         explore_bps: picks that are drawn by weight alone, so that no node is forgotten.
@@ -65,6 +67,7 @@ class FleetRules:
     region: str = ""
     probers: tuple[bytes, ...] = ()
     min_bond: int = 0
+    forfeit: int = 0
     group_cap_bps: int = 10_000
     explore_bps: int = 100
     part_intents: int = 2_000
@@ -99,6 +102,10 @@ class FleetRules:
     quorum: int = 1
     hhi_alarm_bps: int = 5_000
 
+
+MAX_PROBERS = 64
+MAX_TEXT_BYTES = 256
+"""The rules fit a log entry."""
 
 POLICY_NAMES = (
     "least_expected_delay",
@@ -144,7 +151,12 @@ _AT_LEAST_ONE = frozenset(
         "min_weight_bps",
     }
 )
-_MOST = {"min_bond": AMOUNT_LIMIT - 1, "hash_balance_factor_bps": 1_000_000, "fan_out": 10_000}
+_MOST = {
+    "min_bond": AMOUNT_LIMIT - 1,
+    "forfeit": AMOUNT_LIMIT - 1,
+    "hash_balance_factor_bps": 1_000_000,
+    "fan_out": 10_000,
+}
 _MOST_OTHERS = 1 << 40
 _NUMBER = re.compile(r"[0-9]{1,77}")
 
@@ -203,7 +215,12 @@ def check_rules(rules: FleetRules, further_probers: int = 0) -> None:
         raise ValueError("max_block_ms: must not be below block_ms")
     if rules.policy == "prequal" and rules.probe_pool_size < 2:
         raise ValueError("probe_pool_size: prequal chooses between at least 2")
+    for name in ("bond_asset", "region"):
+        if len(getattr(rules, name).encode()) > MAX_TEXT_BYTES:
+            raise ValueError(f"{name}: must be at most {MAX_TEXT_BYTES} bytes")
     probers = len(rules.probers) + further_probers
+    if probers > MAX_PROBERS:
+        raise ValueError(f"probers: must be at most {MAX_PROBERS}, the engine's own included")
     if 0 < probers < rules.quorum:
         raise ValueError(f"quorum: must not be above the number of probers, {probers}")
 

@@ -12,12 +12,7 @@ from typing import Any, Self
 
 from walras.balance import stored
 from walras.balance.ejection import RECENT_INTERVALS
-from walras.balance.estimates import (
-    COLD_FACTOR,
-    DEFAULT_SERVICE_US,
-    lower_median,
-    service_sample,
-)
+from walras.balance.estimates import COLD_FACTOR, DEFAULT_SERVICE_US, lower_median, service_sample
 from walras.balance.events import (
     Asked,
     CallEnded,
@@ -229,8 +224,7 @@ class Standing:
 
     def status(self, key: bytes, now_ms: int) -> Status:
         """How a node stands, for people. Raises InvalidInput: NODE_UNKNOWN."""
-        node = self._known(key)
-        return status_of(node, now_ms + self._offset, self.rules, self.cold_us)
+        return status_of(self._known(key), now_ms + self._offset, self.rules, self.cold_us)
 
     def to_json(self) -> dict[str, Any]:
         """All of it, rules included, as JSON values; the same state gives the same values."""
@@ -347,11 +341,8 @@ class Standing:
                 node.ejection.heal(now, intervals, rules)
             self._count(node)
             changes += self._eject(node, now)
-        self._median_us = lower_median(
-            node.service.us
-            for node in self._every.values()
-            if node.service.samples and node.left_ms is None
-        )
+        there = (node for node in self._every.values() if node.left_ms is None)
+        self._median_us = lower_median(node.service.us for node in there if node.service.samples)
         self.version += 1
         return changes
 

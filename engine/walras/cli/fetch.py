@@ -3,12 +3,14 @@
 from hashlib import sha256
 from pathlib import Path
 
-from walras.audit.note import open_checkpoint, parse_vkey
+from walras.audit.bindings import open_at_size
+from walras.audit.note import format_vkey, parse_vkey
 from walras.audit.tiles import VERIFIER_KEY
 from walras.cli.options import parse_log_key
 from walras.cli.output import progress
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.sdk.client import Client, bounded
+from walras.sdk.rotation import log_keys
 from walras.store.folder import blobs_of, write_log_folder
 
 _BLOBS_IN_FLIGHT = 8
@@ -20,7 +22,8 @@ async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[in
     Args:
         client: of the engine.
         folder: made if need be.
-        log_key: the verifier key that must have signed it; empty takes the server's own.
+        log_key: the verifier key that must have signed it, or that bindings lead from to the one
+            that did; empty takes the server's own.
 
     Returns:
         How many entries and blobs it has.
@@ -31,8 +34,9 @@ async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[in
     """
     answer = await client.checkpoint()
     verifier_key = parse_log_key(log_key) or answer.verifier_key
-    checkpoint = open_checkpoint(answer.checkpoint, parse_vkey(verifier_key))
-    _check_free(folder, verifier_key)
+    keys = await log_keys(client, parse_vkey(verifier_key))
+    checkpoint = open_at_size(answer.checkpoint, keys)
+    _check_free(folder, {format_vkey(key) for key in keys.all})
     entries: list[bytes] = []
     with progress("entries", checkpoint.size) as advance:
         async for entry in client.entries(0, checkpoint.size):
@@ -61,10 +65,10 @@ async def fetch_log(client: Client, folder: Path, log_key: str = "") -> tuple[in
     return len(entries), len(blobs)
 
 
-def _check_free(folder: Path, verifier_key: str) -> None:
+def _check_free(folder: Path, verifier_keys: set[str]) -> None:
     """Another engine's log must not be overwritten: two logs in a folder are none."""
     held = folder / VERIFIER_KEY
-    if held.is_file() and held.read_text(errors="replace").strip() != verifier_key:
+    if held.is_file() and held.read_text(errors="replace").strip() not in verifier_keys:
         raise InvalidInput(
             Reason.FIELD_INVALID,
             f"{folder} holds the log of another engine",

@@ -24,17 +24,21 @@ COMMANDS = {
     "serve": "Run an engine.",
     "health": "Ask a server whether it serves.",
     "keygen": "Make a key file.",
+    "keys": "Rotate an engine's keys, and follow them.",
     "submit": "Sign an intent and hand it in.",
     "cancel": "Take an intent back.",
     "watch": "Follow intents or auctions.",
+    "why": "Say why an intent was not filled, or a bid did not win.",
     "balances": "Show what an owner has.",
     "load": "Put a market file into an engine, as an operator.",
     "deposit": "Credit an owner, as an operator.",
+    "feed": "Say what assets are worth, as a feeder.",
     "withdraw": "Take an amount out.",
     "generate": "Write a synthetic market file.",
     "import": "Turn a published instance into a market file.",
     "auction": "Run one batch of a market file, as the engine does.",
     "solver": "List, serve and check solvers.",
+    "replay": "Re-run logged auctions with other solvers or rules.",
     "fleet": "See, drain, verify and extend the fleet of solver nodes.",
     "simulate": "Simulate a fleet under load with the policies that the engine runs.",
     "export": "Write a server's log to a folder.",
@@ -42,6 +46,7 @@ COMMANDS = {
     "witness": "Run a witness: cosign logs that only ever grow.",
     "receipt": "Get and verify receipts as files.",
     "audit": "Check a log: signatures, replay, completeness.",
+    "monitor": "Audit a log as it grows, for ever, and keep the evidence.",
 }
 """Command → what it does, in a line; its module is walras.cli.commands.<command>."""
 
@@ -68,8 +73,8 @@ def main() -> None:
 
 def run(args: list[str]) -> int:
     """Run `args`; returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
-    command = typer.main.get_command(_app(args))
     try:
+        command = typer.main.get_command(_app(args))
         code = command.main(args, prog_name="walras", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -146,6 +151,12 @@ def _explained(error: BaseException, args: list[str]) -> WalrasError | None:
     """The error that a person can act on; None where there is none."""
     if isinstance(error, WalrasError):
         return error
+    if isinstance(error, ModuleNotFoundError) and error.name and "walras" not in error.name:
+        return InvalidInput(
+            Reason.CONFIG_INVALID,
+            f"this takes an engine's dependencies, and {error.name} is not installed",
+            hint="pip install 'walras[engine]'; audit and monitor do without, on files",
+        )
     if isinstance(error, BaseExceptionGroup):
         # An engine's tasks end together; the first that can say why speaks.
         return next(filter(None, (_explained(inner, args) for inner in error.exceptions)), None)

@@ -68,7 +68,7 @@ def show(made: Table) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, where that is a terminal; call what it gives with how much was just done."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -77,7 +77,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
         console=stderr,
         transient=True,
-        disable=not stderr.is_terminal,
+        disable=quiet or not stderr.is_terminal,
     )
     with bar:
         task = bar.add_task(what, total=total)

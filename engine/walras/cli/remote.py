@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from walras.api.v1 import log_service_pb2
 from walras.audit.keys import Signer
-from walras.audit.note import NoteKey, open_checkpoint, parse_vkey
+from walras.audit.note import NoteKey, is_signed, open_checkpoint, parse_note, parse_vkey
 from walras.cli.options import parse_log_key
 from walras.cli.output import progress
 from walras.core.assets import Asset
@@ -13,6 +13,7 @@ from walras.core.errors import AuditFailure
 from walras.datasets.market import Market
 from walras.sdk.client import Client
 from walras.sdk.markets import deposits, load_market, market_updates
+from walras.sdk.rotation import log_keys
 from walras.sdk.signing import verify_receipt
 
 
@@ -35,7 +36,8 @@ class Log:
 
 
 async def log_of(client: Client, log_key: str) -> Log:
-    """The log's key: the one given, which must have signed the server's checkpoint, or its own.
+    """The log's key: the one given, or one that the log shows to have followed on it, which must
+    have signed the server's checkpoint; where none is given, its own.
 
     Raises:
         AuditFailure: CHECKPOINT_INVALID if the server's checkpoint is not of the given key.
@@ -49,6 +51,9 @@ async def log_of(client: Client, log_key: str) -> Log:
         else Log(parse_vkey(answer.verifier_key), "the server's own word; give yours by --log-key")
     )
     try:
+        if given and not is_signed(parse_note(answer.checkpoint), log.key):
+            newest = (await log_keys(client, log.key)).newest
+            return Log(newest, "which followed on the one given by --log-key")
         open_checkpoint(answer.checkpoint, log.key)
     except AuditFailure as error:
         raise AuditFailure(

@@ -109,6 +109,8 @@ class Bundle:
         venues_digest: SHA-256 of the venue states after the executions (those that were touched).
         score: the sum of the winners'.
         rewards: by ascending solver key, solvers with a winning bid only.
+        bound: no selection scores more; equal to `score` unless the search ended early.
+        certificate_digest: SHA-256 of the proof of it, the name of its blob.
     """
 
     domain: str
@@ -120,3 +122,5 @@ class Bundle:
     venues_digest: bytes
     score: int
     rewards: tuple[Reward, ...]
+    bound: int
+    certificate_digest: bytes

@@ -9,7 +9,6 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from walras.api.v1 import solver_service_pb2
-from walras.auction.batch import MAX_BID_BYTES
 from walras.core.errors import Reason, SolverFault
 
 Solve = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
@@ -17,6 +16,12 @@ Solve = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
 
 MAX_ANSWER_BYTES = 16 << 20
 """All bids of one node for one problem: checking them delays the award, and they are logged."""
+
+MAX_NODE_BYTES = 64 << 20
+"""All that one node sends for one batch, openings included: it is kept, and most of it logged."""
+
+MAX_BATCH_BYTES = 1 << 30
+"""All that the nodes of one batch send; each has an equal share."""
 
 MAX_OUTGOING = 64
 """Messages that wait for a node to read them."""
@@ -49,6 +54,23 @@ class Answer:
 
 
 @dataclass(slots=True)
+class Allowance:
+    """Bytes that a node may still send for a batch; all calls to it count."""
+
+    left: int = MAX_NODE_BYTES
+
+    @classmethod
+    def share(cls, nodes: int) -> "Allowance":
+        """That of each of so many nodes."""
+        return cls(min(MAX_NODE_BYTES, MAX_BATCH_BYTES // max(nodes, 1)))
+
+    def take(self, size: int) -> bool:
+        """Whether so many more may come."""
+        self.left -= size
+        return self.left >= 0
+
+
+@dataclass(slots=True)
 class _Tally:
     """What came for a part so far."""
 
@@ -66,10 +88,12 @@ class Call:
         name: the node's, for messages.
         solve: its method.
         seconds: after which the call ends, whatever happens.
+        allowance: of the node.
     """
 
-    def __init__(self, name: str, solve: Solve, seconds: float) -> None:
+    def __init__(self, name: str, solve: Solve, seconds: float, allowance: Allowance) -> None:
         self.name = name
+        self._allowance = allowance
         self._call = solve(timeout=seconds)
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_OUTGOING)
         self._incoming: asyncio.Queue[bytes | SolverFault | None] = asyncio.Queue(1)
@@ -89,7 +113,7 @@ class Call:
             end: of the wait, by `time.monotonic`.
 
         Raises:
-            SolverFault: NODE_TIMEOUT, or how the call ended.
+            SolverFault: NODE_TIMEOUT, NODE_MALFORMED beyond the allowance, or how the call ended.
         """
         try:
             async with asyncio.timeout_at(end):
@@ -102,9 +126,13 @@ class Call:
             self._incoming.put_nowait(found)  # whoever asks again hears it again
         if isinstance(found, SolverFault):
             raise found
+        if found is not None and not self._allowance.take(len(found)):
+            raise SolverFault(Reason.NODE_MALFORMED, f"{self.name} sends too much", node=self.name)
         return found
 
-    async def answers(self, parts: int, end: float, max_bids: int) -> AsyncGenerator[Answer, None]:
+    async def answers(
+        self, parts: int, end: float, max_bids: int, bid_bytes: int
+    ) -> AsyncGenerator[Answer, None]:
         """What a node answers to a request of so many parts, as it comes; each part ends once, at
         the latest with the time or the call.
 
@@ -112,12 +140,13 @@ class Call:
             parts: of the request.
             end: of the time to bid, by `time.monotonic`.
             max_bids: for a part; more are its fault.
+            bid_bytes: of a bid, or of a commitment; likewise.
         """
         unended = {place: _Tally() for place in range(parts)}
         fault: SolverFault | None = None
         try:
             while unended and (data := await self.next(end)) is not None:
-                for answer in _read(self.name, data, unended, max_bids):
+                for answer in _read(self.name, data, unended, max_bids, bid_bytes):
                     yield answer
         except SolverFault as error:
             fault = error
@@ -134,14 +163,13 @@ class Call:
         Raises:
             SolverFault: how it ended, if not well.
         """
-        total = count = 0
+        count = 0
         while (data := await self.next(end)) is not None:
             response = _parse(self.name, data)
             # Answers that crossed the closing on their way came too late, and are passed over.
             for opening in response.openings:
                 count += 1
-                total += len(opening)
-                if count > most or total > MAX_ANSWER_BYTES:
+                if count > most:
                     message = f"{self.name} sends too much"
                     raise SolverFault(Reason.NODE_MALFORMED, message, node=self.name)
                 yield opening
@@ -191,7 +219,9 @@ def fault_of(name: str, error: grpc.aio.AioRpcError) -> SolverFault:
     return SolverFault(reason, f"{name}: {error.code().name} {detail}", node=name)
 
 
-def _read(name: str, data: bytes, unended: dict[int, _Tally], max_bids: int) -> Iterator[Answer]:
+def _read(
+    name: str, data: bytes, unended: dict[int, _Tally], max_bids: int, bid_bytes: int
+) -> Iterator[Answer]:
     """The answers of one message; raises SolverFault after those before the first wrong one."""
     response = _parse(name, data)
     if not response.answers:
@@ -206,7 +236,7 @@ def _read(name: str, data: bytes, unended: dict[int, _Tally], max_bids: int) -> 
             tally.size += len(answer.bid)
         elif not answer.status:
             raise SolverFault(Reason.NODE_MALFORMED, f"{name} answers nothing", node=name)
-        if len(answer.bid) > MAX_BID_BYTES or tally.size > MAX_ANSWER_BYTES:
+        if len(answer.bid) > bid_bytes or tally.size > MAX_ANSWER_BYTES:
             raise SolverFault(Reason.NODE_MALFORMED, f"{name} sends too much", node=name)
         if tally.bids > max_bids:
             message = f"{name} sends more than {max_bids} bids"

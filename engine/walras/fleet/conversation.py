@@ -9,7 +9,7 @@ from typing import Protocol
 
 from walras.api.v1.solver_service_pb2 import SolveRequest
 from walras.core.errors import Reason, SolverFault
-from walras.fleet.asking import Answer, Call, Solve
+from walras.fleet.asking import Allowance, Answer, Call, Solve
 from walras.fleet.sending import Holding, Outgoing, request
 
 GRACE_SECONDS = 0.2
@@ -43,6 +43,8 @@ class Conversation:
         end: float,
         last: float,
         max_bids: int,
+        bid_bytes: int,
+        allowance: Allowance,
         sent: Mapping[str, bytes],
     ) -> None:
         self._node = node
@@ -50,6 +52,8 @@ class Conversation:
         self._end = end
         self._last = last
         self._max_bids = max_bids
+        self._bid_bytes = bid_bytes
+        self._allowance = allowance
         self._sent = sent
         self._calls: list[Call] = []
         self._receipts = 0
@@ -83,9 +87,7 @@ class Conversation:
         self._receipts += 1
         self._calls[-1].send(SolveRequest(receipt=data).SerializeToString())
 
-    async def openings(
-        self, closing: bytes, most: int, end: float
-    ) -> AsyncGenerator[bytes, None]:
+    async def openings(self, closing: bytes, most: int, end: float) -> AsyncGenerator[bytes, None]:
         """Openings as they come, once the node is told of the closing.
 
         Args:
@@ -119,11 +121,14 @@ class Conversation:
                 yield Answer(place, ended=True, fault=fault)
             return
         now = time.monotonic()
-        call = Call(node.name, solve, max(0.001, self._last - now))
+        call = Call(node.name, solve, max(0.001, self._last - now), self._allowance)
         self._calls.append(call)
         call.send(request(parts, max(1, int(1_000 * (self._end - now))), **self._sent))
-        async with aclosing(call.answers(len(parts), self._end, self._max_bids)) as answers:
+        coming = call.answers(len(parts), self._end, self._max_bids, self._bid_bytes)
+        async with aclosing(coming) as answers:
             async for answer in answers:
-                if answer.fault is not None and answer.fault.reason in _GONE:
+                gone = answer.fault is not None and answer.fault.reason in _GONE
+                # A call may end after the connection was made anew: that one is not to be closed.
+                if gone and node.method is solve:
                     await node.close()
                 yield answer

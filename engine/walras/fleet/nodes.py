@@ -16,10 +16,11 @@ import grpc
 import structlog
 
 from walras.api.v1 import record_pb2, solver_service_pb2, solver_service_pb2_grpc
+from walras.auction.batch import MAX_BID_BYTES
 from walras.audit.keys import check_public_key
 from walras.balance.rules import NodeInfo
 from walras.core.errors import InvalidInput, Reason, SolverFault
-from walras.fleet.asking import Solve, fault_of
+from walras.fleet.asking import Allowance, Solve, fault_of
 from walras.fleet.conversation import Conversation
 from walras.fleet.sending import Holding, Outgoing
 from walras.protocol.fleet import node_from_wire
@@ -30,10 +31,12 @@ log = structlog.get_logger()
 DESCRIBE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
+MAX_ANSWER_MESSAGE_BYTES = 16 << 20
 OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Of one message; a longest bid with some others fits.
-    ("grpc.max_receive_message_length", 32 << 20),
+    # Of one message, unpacked: a node's own word must not fill the engine's memory. The largest
+    # that an honest one sends is a longest bid behind what makes a message full.
+    ("grpc.max_receive_message_length", MAX_ANSWER_MESSAGE_BYTES),
 ]
 SOLVE_METHOD = "/walras.api.v1.SolverService/Solve"
 
@@ -141,7 +144,15 @@ class Node:
         self.method = self._channel.stream_stream(SOLVE_METHOD)
 
     def ask(
-        self, problems: Sequence[Outgoing], *, end: float, last: float, max_bids: int, **sent: bytes
+        self,
+        problems: Sequence[Outgoing],
+        *,
+        end: float,
+        last: float,
+        max_bids: int,
+        bid_bytes: int = MAX_BID_BYTES,
+        allowance: Allowance | None = None,
+        **sent: bytes,
     ) -> Conversation:
         """Ask for bids; to be closed in the end.
 
@@ -151,9 +162,13 @@ class Node:
             end: of the time to bid, by `time.monotonic`.
             last: of the conversation, likewise.
             max_bids: for a problem; more are the node's fault.
+            bid_bytes: of a bid, or of a commitment; likewise.
+            allowance: what the node may still send for the batch.
             sent: `checkpoint`, the log's newest signed note, and `task`, a Task in its envelope.
         """
-        return Conversation(self, problems, end, last, max_bids, sent)
+        return Conversation(
+            self, problems, end, last, max_bids, bid_bytes, allowance or Allowance(), sent
+        )
 
     async def load(self, seconds: float) -> tuple[int, int] | None:
         """Calls in flight and expected latency (µs) as the node says; None where it does not."""
@@ -169,15 +184,16 @@ class Node:
     async def close(self) -> None:
         """Hang up, and end the process if it was started here."""
         self._stub = self.method = None
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
-        if self._process is not None:
-            process, self._process = self._process, None
+        # All at once: who dials while this waits has a channel and a process of its own.
+        channel, self._channel = self._channel, None
+        process, self._process = self._process, None
+        output, self._output = self._output, None
+        if channel is not None:
+            await channel.close()
+        if process is not None:
             await end_child(process, STOP_SECONDS)
-        if self._output is not None:
-            self._output.cancel()
-            self._output = None
+        if output is not None:
+            output.cancel()
 
     async def _start(self) -> str:
         command = [sys.executable, "-m", "walras.cli.main", "solver", "serve", self.spec.plugin]

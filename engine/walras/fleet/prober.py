@@ -85,7 +85,8 @@ class Prober:
 
     Attributes:
         public_key: by which the fleet's rules name it.
-        missed: challenges that were not sent as it woke too late or the node had gone.
+        missed: challenges that were not sent as it woke too late, the clock was set back or the
+            node had gone.
     """
 
     def __init__(
@@ -119,8 +120,8 @@ class Prober:
                 while True:
                     plan = await self._plan(epoch)
                     epoch = plan.epoch
-                    await self._sleep_until(plan.start_ms)
-                    group.create_task(self._run(plan))
+                    if await self._sleep_until(plan.start_ms, plan.rules):
+                        group.create_task(self._run(plan))
         finally:
             channels = [channel for _, channel in self._channels.values()]
             self._channels.clear()
@@ -173,11 +174,11 @@ class Prober:
 
     async def _probe(self, plan: Plan, node: bytes, at_ms: int, proof: bytes) -> Observation | None:
         """One challenge; None if it was not sent."""
-        await self._sleep_until(at_ms)
+        in_time = await self._sleep_until(at_ms, plan.rules)
         address = self._targets().get(node)
         size, root = self._checkpoint()
         sent_ms = self._clock()
-        if address is None or sent_ms - at_ms > MAX_LATE_MS:
+        if address is None or not in_time or sent_ms - at_ms > MAX_LATE_MS:
             self.missed += 1
             return None
         challenge = Challenge(
@@ -244,6 +245,10 @@ class Prober:
         if held is not None:
             await held[1].close()
 
-    async def _sleep_until(self, at_ms: int) -> None:
-        while (left := (at_ms - self._clock()) / 1_000) > 0:  # noqa: ASYNC110 - the wall clock
-            await asyncio.sleep(min(left, LONGEST_SLEEP))
+    async def _sleep_until(self, at_ms: int, rules: FleetRules) -> bool:
+        """Whether the time has come; not where the clock was set back, as it may be hours then."""
+        while (left_ms := at_ms - self._clock()) > 0:
+            if left_ms > 2 * rules.probe_interval_ms:
+                return False
+            await asyncio.sleep(min(left_ms / 1_000, LONGEST_SLEEP))
+        return True

@@ -52,8 +52,15 @@ class Fleet:
 
     def find(self, key: bytes) -> Node | None:
         """The node of this key, if it was ever connected; as in `ready` if several show it."""
-        nodes = sorted(self._nodes.values(), key=_unvouched)
-        return next((node for node in nodes if node.public_key == key), None)
+        return self.by_key().get(key)
+
+    def by_key(self) -> dict[bytes, Node]:
+        """Every node that was ever connected, or whose key is configured; as `find`."""
+        found: dict[bytes, Node] = {}
+        for node in sorted(self._nodes.values(), key=_unvouched):
+            if node.public_key:
+                found.setdefault(node.public_key, node)
+        return found
 
     def add(self, spec: NodeSpec, reason: Change | None = None) -> None:
         """Keep one more node connected, for a reason that is logged once it is there.

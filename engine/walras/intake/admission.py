@@ -7,9 +7,11 @@ it runs in threads. `walras.ledger.state.State` does what needs state.
 from dataclasses import dataclass
 
 from walras.audit import envelope
+from walras.audit.bindings import check_proof
 from walras.audit.quotes import check_quotes
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.codec import Signed, decode
+from walras.protocol.keys import KeyBinding
 from walras.protocol.records import Kind, MarketUpdate, signer_of
 
 
@@ -30,7 +32,7 @@ class OpenedRecord:
 
 def open_record(data: bytes, kind: Kind) -> OpenedRecord:
     """Verify the signature, then parse, then require that the record names its signer, and that
-    makers signed the quotes in it.
+    makers signed the quotes in it, or a new key agreed to its binding.
 
     Args:
         data: hostile bytes, a DSSE envelope of a user's or an operator's record.
@@ -56,6 +58,8 @@ def open_record(data: bytes, kind: Kind) -> OpenedRecord:
         )
     if isinstance(record, MarketUpdate):
         check_quotes(record)
+    if isinstance(record, KeyBinding):
+        check_proof(record)
     return OpenedRecord(envelope.record_id(signed.payload_type, signed.body), record, data)
 
 

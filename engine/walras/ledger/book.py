@@ -1,7 +1,7 @@
 """The order book: open intents, and closed ones that a sealed batch still holds."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -119,38 +119,40 @@ class Book:
             del self.entries[entry.id]
 
     def eligible(
-        self, sealed_ms: int, balance: Callable[[bytes, str], int]
+        self,
+        sealed_ms: int,
+        balance: Callable[[bytes, str], int],
+        unpriced: Collection[str] = (),
     ) -> tuple[dict[bytes, OpenIntent], dict[tuple[bytes, str], int]]:
         """What a batch sealed now would freeze: intents by ascending id, and balances behind them.
 
-        Eligible is what is open, inside its window, and backed: its owner has what the least fill
-        takes at the present limit. As many units may be filled as remain and are backed.
+        Eligible is what is open, inside its window, of assets that have a reference price, and
+        backed: its owner has what the least fill takes at the present limit. As many units may be
+        filled as remain and are backed.
 
         Args:
             sealed_ms: when.
             balance: (owner, asset) → available atoms.
+            unpriced: assets without a reference price.
         """
         intents: dict[bytes, OpenIntent] = {}
         balances: dict[tuple[bytes, str], int] = {}
         for entry in self.entries.values():
             intent = entry.intent
-            if entry.state is not IntentState.OPEN:
-                continue
-            if not intent.not_before_ms <= sealed_ms < intent.expiry_ms:
-                continue
-            limit = intent.limit_at(sealed_ms)
-            available = partial(balance, intent.owner)
-            # A surplus counts only as far as the owner could have paid the limit: otherwise "buy
-            # for at most 10^30" would outscore every honest bid.
-            fillable = min(entry.remaining, intent.backed(limit, available))
-            if fillable < least_fill(intent, entry.remaining):
+            fillable = _fillable(entry, sealed_ms, balance)
+            if not fillable or any(asset in unpriced for asset in intent.assets):
                 continue
             intents[entry.id] = OpenIntent(entry.id, intent, fillable)
-            for asset in intent.needs(fillable, limit):
+            for asset in intent.needs(fillable, intent.limit_at(sealed_ms)):
                 # Settlements may raise a balance past what an amount can be; a problem shows no
                 # more.
-                balances[intent.owner, asset] = min(available(asset), AMOUNT_LIMIT - 1)
+                available = balance(intent.owner, asset)
+                balances[intent.owner, asset] = min(available, AMOUNT_LIMIT - 1)
         return {name: intents[name] for name in sorted(intents)}, balances
+
+    def has_fillable(self, sealed_ms: int, balance: Callable[[bytes, str], int]) -> bool:
+        """Whether anything would be eligible now if all assets had a reference price."""
+        return any(_fillable(entry, sealed_ms, balance) for entry in self.entries.values())
 
     def has_expired(self, now_ms: int) -> bool:
         """Whether an open intent's window has passed."""
@@ -191,6 +193,20 @@ def check_backed(intent: Intent, balance: Callable[[bytes, str], int]) -> None:
                 needed=need,
                 available=available,
             )
+
+
+def _fillable(entry: BookEntry, sealed_ms: int, balance: Callable[[bytes, str], int]) -> int:
+    """Units that may be filled now; 0 for none."""
+    intent = entry.intent
+    if entry.state is not IntentState.OPEN:
+        return 0
+    if not intent.not_before_ms <= sealed_ms < intent.expiry_ms:
+        return 0
+    # A surplus counts only as far as the owner could have paid the limit: otherwise "buy for at
+    # most 10^30" would outscore every honest bid.
+    backed = intent.backed(intent.limit_at(sealed_ms), partial(balance, intent.owner))
+    units = min(entry.remaining, backed)
+    return units if units >= least_fill(intent, entry.remaining) else 0
 
 
 def _has_expired(entry: BookEntry, now_ms: int) -> bool:

@@ -17,10 +17,12 @@ class Changes:
     assets: set[str] = field(default_factory=set)
     venues: set[str] = field(default_factory=set)
     prices: set[str] = field(default_factory=set)
+    feeds: set[bytes] = field(default_factory=set)
     rules: bool = False
     genesis: bool = False
     fleet: bool = False
     watch: bool = False
+    pricing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ code and compares.
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 from walras.balance.events import (
     Asked,
@@ -24,8 +24,9 @@ from walras.balance.events import (
 from walras.balance.rules import FleetRules, NodeInfo
 from walras.balance.standing import Standing
 from walras.core.errors import InvalidInput, Reason
+from walras.ledger.epochs import Reported, advanced, entries_needed
 from walras.protocol.dispatch import Call
-from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.fleet import MAX_CHANGES, MAX_WHY_BYTES, FleetChanged, FleetUpdate
 
 CLAIMED = frozenset(
     {
@@ -49,14 +50,14 @@ class Fleet:
         standing: of every node, under the rules in force.
         version: of the newest `FleetChanged`.
         at_ms: the latest time that the log told.
-        epochs: prober → the last epoch that it reported.
+        epochs: prober → what it reported.
         pending: what followed from the log since the newest version.
     """
 
     standing: Standing = field(default_factory=lambda: Standing(FleetRules()))
     version: int = 0
     at_ms: int = 0
-    epochs: dict[bytes, int] = field(default_factory=dict)
+    epochs: dict[bytes, Reported] = field(default_factory=dict)
     pending: list[Change] = field(default_factory=list)
 
     @property
@@ -87,7 +88,7 @@ class Fleet:
         left: Iterable[bytes] = (),
         claims: Iterable[Change] = (),
     ) -> FleetChanged:
-        """Move to the next version and return its record.
+        """Move to the next version and return its record; `pending` keeps what it has no room for.
 
         Args:
             at_ms: as of when.
@@ -95,13 +96,13 @@ class Fleet:
             joined: new nodes, or new descriptions of known ones.
             left: keys that are no longer part of it.
             claims: changes whose causes are outside the log, with the rule and a reason for
-                people.
+                people, which is cut to what a record holds; at most `MAX_CHANGES`.
 
         Raises:
             InvalidInput: FLEET_INVALID for a node that leaves and is not known, one name twice, or
                 a change without a rule behind it.
         """
-        claims = tuple(claims)
+        claims = tuple(replace(claim, why=_cut(claim.why)) for claim in claims)
         news = tuple(sorted(joined, key=lambda node: node.public_key))
         gone = tuple(sorted(left))
         after = {key: node for key, node in self.nodes.items() if key not in gone}
@@ -125,8 +126,9 @@ class Fleet:
             self.standing.join(node, at_ms)
         self.tick(at_ms)
         self.version += 1
-        changes = (*claims, *self.pending)
-        self.pending = []
+        room = max(0, MAX_CHANGES - len(claims))
+        changes = (*claims, *self.pending[:room])
+        self.pending = self.pending[room:]  # for the versions right behind
         return FleetChanged(self.version, at_ms, rules, news, gone, changes)
 
     def apply(self, record: FleetChanged) -> None:
@@ -167,19 +169,15 @@ class Fleet:
             self.standing.resume(key, self.at_ms)
             self.pending.append(Change(Rule.RESUMED, key, "by an operator"))
 
-    def advance_epoch(self, prober: bytes, epoch: int) -> None:
-        """A prober reports an epoch, once and in order: no observation counts twice.
+    def entries_needed(self, prober: bytes, epoch: int) -> int:
+        """As `walras.ledger.epochs.entries_needed`. Raises InvalidInput: OBSERVATION_STALE."""
+        return entries_needed(self.epochs.get(prober), epoch)
 
-        Raises:
-            InvalidInput: OBSERVATION_STALE.
+    def advance_epoch(self, prober: bytes, epoch: int, index: int) -> None:
+        """The entry of this index is a prober's report of an epoch. Raises InvalidInput:
+        OBSERVATION_STALE.
         """
-        if epoch <= self.epochs.get(prober, -1):
-            raise InvalidInput(
-                Reason.OBSERVATION_STALE,
-                f"the prober has reported epoch {self.epochs[prober]} already",
-                epoch=epoch,
-            )
-        self.epochs[prober] = epoch
+        self.epochs[prober] = advanced(self.epochs.get(prober), epoch, index)
 
     def observe(self, events: Iterable[Event]) -> None:
         """Apply what happened to nodes; events of nodes that have left are passed over."""
@@ -201,7 +199,7 @@ def to_json(fleet: Fleet) -> str:
             "standing": fleet.standing.to_json(),
             "version": fleet.version,
             "at_ms": fleet.at_ms,
-            "epochs": {key.hex(): epoch for key, epoch in sorted(fleet.epochs.items())},
+            "epochs": {key.hex(): astuple(last) for key, last in sorted(fleet.epochs.items())},
             "pending": [[c.rule, c.node.hex(), c.why] for c in fleet.pending],
         }
     )
@@ -214,7 +212,7 @@ def from_json(text: str) -> Fleet:
         Standing.from_json(data["standing"]),
         data["version"],
         data["at_ms"],
-        {bytes.fromhex(key): epoch for key, epoch in data["epochs"].items()},
+        {bytes.fromhex(key): Reported(*last) for key, last in data["epochs"].items()},
         [Change(Rule(rule), bytes.fromhex(node), why) for rule, node, why in data["pending"]],
     )
 
@@ -254,6 +252,10 @@ def batch_events(
     events += [Promised(key, at_ms, promises[key]) for key in sorted(promises)]
     events += [CanaryChecked(key, at_ms, canaries[key]) for key in sorted(canaries)]
     return events
+
+
+def _cut(why: str) -> str:
+    return why.encode()[:MAX_WHY_BYTES].decode(errors="ignore")
 
 
 def _shown(changes: Iterable[Change]) -> str:

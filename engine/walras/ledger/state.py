@@ -18,9 +18,13 @@ from walras.core.intents import Intent
 from walras.ledger.book import Book, BookEntry, check_backed
 from walras.ledger.changes import Changes, Touched
 from walras.ledger.fleet import Fleet
+from walras.ledger.keys import Keys
 from walras.ledger.market import Market
 from walras.market.kinds import AnyVenue, Rfq
+from walras.protocol.batch import pages
 from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.keys import KeyBinding
+from walras.protocol.prices import PriceFeed, PricesWatched
 from walras.protocol.probes import Observations
 from walras.protocol.problem import Problem, Rules
 from walras.protocol.records import (
@@ -43,6 +47,7 @@ class State:
 
     Attributes:
         genesis: who the engine is; None before the first record.
+        keys: in force; None before the first record.
         rules: in force.
         balances: (owner, asset) → available atoms, > 0; what is not there is 0.
         nonces: used (signer, nonce) pairs.
@@ -53,6 +58,7 @@ class State:
     """
 
     genesis: Genesis | None = None
+    keys: Keys | None = None
     rules: Rules = field(default_factory=Rules)
     balances: dict[tuple[bytes, str], int] = field(default_factory=dict)
     nonces: set[tuple[bytes, int]] = field(default_factory=set)
@@ -60,6 +66,10 @@ class State:
     market: Market = field(default_factory=Market)
     fleet: Fleet = field(default_factory=Fleet)
     changes: Changes = field(default_factory=Changes)
+
+    def __post_init__(self) -> None:
+        if self.genesis is not None and self.keys is None:
+            self.keys = Keys.of(self.genesis)
 
     @property
     def domain(self) -> str:
@@ -82,7 +92,24 @@ class State:
         if self.genesis is not None:
             raise InvalidInput(Reason.RECORD_OUT_OF_ORDER, "a log has one genesis record")
         self.genesis = genesis
+        self.keys = Keys.of(genesis)
         self.changes.genesis = True
+
+    def bind_key(self, record: KeyBinding, leaf_index: int) -> None:
+        """Apply a binding of a key whose proof was verified.
+
+        Raises:
+            InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN or KEY_BINDING_INVALID.
+        """
+        self._check_domain(record.domain)
+        self.keys = self.in_force.bind(leaf_index, record)
+
+    @property
+    def in_force(self) -> Keys:
+        """The keys in force. Raises InvalidInput: RECORD_OUT_OF_ORDER before the first record."""
+        if self.keys is None:
+            raise InvalidInput(Reason.RECORD_OUT_OF_ORDER, "a log begins with a genesis record")
+        return self.keys
 
     def set_rules(self, record: RulesSet) -> None:
         """Apply new rules."""
@@ -176,6 +203,28 @@ class State:
         self.changes.venues |= {*update.removed_venues, *(venue.id for venue in update.venues)}
         self.changes.watch |= bool(update.removed_venues or update.venues)
         self.changes.prices |= update.prices.keys()
+        self.changes.pricing |= bool(update.prices)
+
+    def feed_prices(self, record: PriceFeed) -> None:
+        """Apply what a feeder says.
+
+        Raises:
+            InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN, ASSET_UNKNOWN or FEED_STALE.
+        """
+        self.check_feeder(record.domain, record.feeder)
+        self.market.feed(record)
+        self.changes.feeds.add(record.feeder)
+
+    def check_feeder(self, domain: str, feeder: bytes) -> None:
+        """Refuse whoever is no feeder. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN."""
+        self._check_domain(domain)
+        if feeder not in self.rules.feeders:
+            raise InvalidInput(
+                Reason.SIGNER_UNKNOWN,
+                "the signer is not a feeder of this engine",
+                hint="the operator names it among `rules.feeders`; it counts from the next auction",
+                public_key=feeder.hex(),
+            )
 
     def tell_time(self, now_ms: int) -> None:
         """The log tells this time; records that carry none are taken to be of the latest told."""
@@ -205,19 +254,19 @@ class State:
         self.fleet.observe(events)
         self.changes.fleet = True
 
-    def observe_epoch(self, record: Observations, events: Iterable[Event]) -> None:
+    def observe_epoch(self, record: Observations, events: Iterable[Event], leaf_index: int) -> None:
         """Apply a prober's observations; `events` are what they prove.
 
         Raises:
-            InvalidInput: OBSERVATION_STALE for an epoch that is not after the prober's last.
+            InvalidInput: OBSERVATION_STALE for an epoch that may not follow the prober's last.
         """
-        self.fleet.advance_epoch(record.prober, record.epoch)
+        self.fleet.advance_epoch(record.prober, record.epoch, leaf_index)
         self.observe(events)
 
     # batches
 
-    def prepare(self, sealed_ms: int) -> VenuesWatched | None:
-        """Bring fleet and venues to the time of a sealing; the record that it calls for, if any.
+    def prepare(self, sealed_ms: int) -> list[VenuesWatched | PricesWatched]:
+        """Bring fleet, venues and prices to the time of a sealing; the records that it calls for.
 
         Called once for each sealing, by the engine and by whoever replays its log.
         """
@@ -225,12 +274,17 @@ class State:
         self.fleet.set_stakes(self.balances)
         self.changes.fleet = True
         self.changes.watch = True
+        pricing = self.market.pricing
+        self.changes.pricing |= bool(pricing.last or pricing.out) or not self.rules.operator_prices
         self.changes.venues |= self.market.expire(sealed_ms)
-        return self.market.quarantine(self.rules, sealed_ms)
+        watched = self.market.quarantine(self.rules, sealed_ms)
+        unpriced = self.market.freeze_prices(self.rules, sealed_ms)
+        return [*([] if watched is None else pages(watched)), *unpriced]
 
     def problem(self, auction_id: int, sealed_ms: int) -> Problem:
         """The problem that a batch sealed now would freeze; `Book.eligible` says what is in it."""
-        intents, balances = self.book.eligible(sealed_ms, self.balance)
+        priced = self.market.reference_prices(self.rules, sealed_ms)
+        intents, balances = self.book.eligible(sealed_ms, self.balance, priced.out)
         return Problem(
             domain=self.domain,
             auction_id=auction_id,
@@ -239,7 +293,8 @@ class State:
             intents=intents,
             balances=balances,
             venues=self.market.open_venues(),
-            prices=dict(sorted(self.market.prices.items())),
+            prices=priced.prices,
+            references=priced.references,
         )
 
     def expire(self, sealed_ms: int) -> None:
@@ -247,8 +302,13 @@ class State:
         for entry in self.book.expire(sealed_ms):
             self._note(entry)
 
-    def settle(self, winners: Iterable[ScoredBid]) -> Touched:
+    def settle(self, winners: Iterable[ScoredBid], withheld: Iterable[bytes] = ()) -> Touched:
         """Apply winning bids: fills, balances, venues, and what is left over to the buffer.
+
+        Args:
+            winners: of the batch.
+            withheld: the solver of each commitment that was not opened: each costs it the rules'
+                forfeit, as far as it has that, which goes to the buffer too.
 
         Raises:
             InvalidInput: INTENT_UNKNOWN or ACCOUNT_OVERSPENT, of bids that no auction over this
@@ -274,6 +334,11 @@ class State:
             for asset, amount in bid.leftover.items():
                 net[BUFFER, asset] += amount
             venues |= bid.venues
+        bond, forfeit = self.fleet.rules.bond_asset, self.fleet.rules.forfeit
+        for solver in withheld if bond and forfeit else ():
+            left = self.balances.get((solver, bond), 0) + net[solver, bond]
+            net[solver, bond] -= (lost := min(forfeit, max(0, left)))
+            net[BUFFER, bond] += lost
         self._move(net)
         for entry, fill in fills:
             self._note(self.book.fill(entry, fill.units, fill.settlement))
@@ -308,7 +373,7 @@ class State:
     def check_operator(self, domain: str, operator: bytes) -> None:
         """Refuse whoever is not an operator. Raises InvalidInput: DOMAIN_WRONG, SIGNER_UNKNOWN."""
         self._check_domain(domain)
-        if operator not in self._genesis().operators:
+        if operator not in self.in_force.operators:
             raise InvalidInput(
                 Reason.SIGNER_UNKNOWN,
                 "the signer is not an operator of this engine",

@@ -1,6 +1,10 @@
 """Records of a batch, from its opening to its end: values to wire and back."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from walras.api.v1 import record_pb2
+from walras.core.errors import InvalidInput, Reason
 from walras.protocol.records import (
     Awarded,
     BidReceived,
@@ -11,12 +15,20 @@ from walras.protocol.records import (
     QuarantinedVenue,
     Sealed,
     Settled,
-    SolverKey,
     VenuesWatched,
     Voided,
 )
-from walras.protocol.values import check_ascending, check_digest, check_distinct, check_owner
+from walras.protocol.values import check_ascending, check_digest, check_owner
 from walras.protocol.wire import parse
+
+MAX_WATCHED: Mapping[str, int] = {
+    "quarantined": 24,
+    "released": 96,
+}
+"""In one record of the watch: it fits a log entry, which has at most 65,535 bytes."""
+
+MAX_CANARIES = 1_024
+"""In one batch, likewise."""
 
 
 def opened_to_wire(record: Opened) -> record_pb2.Opened:
@@ -41,9 +53,6 @@ def sealed_to_wire(record: Sealed) -> record_pb2.Sealed:
         problem_digest=record.problem_digest,
         sealed_ms=record.sealed_ms,
         deadline_ms=record.deadline_ms,
-        solvers=[
-            record_pb2.SolverKey(name=s.name, public_key=s.public_key) for s in record.solvers
-        ],
         dispatch_digest=record.dispatch_digest,
         canaries_digest=record.canaries_digest,
         bid_key=record.bid_key,
@@ -52,14 +61,11 @@ def sealed_to_wire(record: Sealed) -> record_pb2.Sealed:
 
 def decode_sealed(body: bytes) -> Sealed:
     m = parse(record_pb2.Sealed, body)
-    solvers = tuple(SolverKey(s.name, check_owner(s.public_key)) for s in m.solvers)
-    check_distinct((solver.public_key for solver in solvers), "solvers")
     return Sealed(
         m.auction_id,
         check_digest(m.problem_digest, "problem_digest"),
         m.sealed_ms,
         m.deadline_ms,
-        solvers,
         check_digest(m.dispatch_digest, "dispatch_digest") if m.dispatch_digest else b"",
         check_digest(m.canaries_digest, "canaries_digest"),
         check_digest(m.bid_key, "bid_key") if m.bid_key else b"",
@@ -132,12 +138,18 @@ def awarded_to_wire(record: Awarded) -> record_pb2.Awarded:
         auction_id=record.auction_id,
         bundle_digest=record.bundle_digest,
         tie_proof=record.tie_proof,
+        certificate_digest=record.certificate_digest,
     )
 
 
 def decode_awarded(body: bytes) -> Awarded:
     m = parse(record_pb2.Awarded, body)
-    return Awarded(m.auction_id, check_digest(m.bundle_digest, "bundle_digest"), m.tie_proof)
+    return Awarded(
+        m.auction_id,
+        check_digest(m.bundle_digest, "bundle_digest"),
+        m.tie_proof,
+        check_digest(m.certificate_digest, "certificate_digest"),
+    )
 
 
 def settled_to_wire(record: Settled) -> record_pb2.Settled:
@@ -182,6 +194,8 @@ def observed_to_wire(record: Observed) -> record_pb2.Observed:
 def decode_observed(body: bytes) -> Observed:
     """The observations that `body` encodes."""
     m = parse(record_pb2.Observed, body)
+    if len(m.canaries) > MAX_CANARIES:
+        raise InvalidInput(Reason.FIELD_INVALID, f"a batch has at most {MAX_CANARIES} canaries")
     return Observed(
         m.auction_id,
         m.at_ms,
@@ -210,6 +224,11 @@ def watched_to_wire(record: VenuesWatched) -> record_pb2.VenuesWatched:
 def decode_watched(body: bytes) -> VenuesWatched:
     """What the watch over venues changed, as `body` encodes it."""
     m = parse(record_pb2.VenuesWatched, body)
+    for name, most in MAX_WATCHED.items():
+        if len(getattr(m, name)) > most:
+            raise InvalidInput(
+                Reason.FIELD_INVALID, f"a record of the watch has at most {most} {name}", field=name
+            )
     return VenuesWatched(
         m.at_ms,
         tuple(
@@ -218,3 +237,23 @@ def decode_watched(body: bytes) -> VenuesWatched:
         ),
         tuple(m.released),
     )
+
+
+def pages(watched: VenuesWatched) -> list[VenuesWatched]:
+    """What the watch changed, in as many records as it takes: one wrong price takes out thousands
+    of venues.
+    """
+    lists = {name: getattr(watched, name) for name in MAX_WATCHED}
+    count = max(-(-len(lists[name]) // most) for name, most in MAX_WATCHED.items())
+    return [
+        replace(
+            watched,
+            **{name: lists[name][n * most : (n + 1) * most] for name, most in MAX_WATCHED.items()},
+        )
+        for n in range(count)
+    ]
+
+
+def is_page(watched: VenuesWatched) -> bool:
+    """Whether another record may go on where this one ends."""
+    return any(len(getattr(watched, name)) == most for name, most in MAX_WATCHED.items())

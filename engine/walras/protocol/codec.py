@@ -13,8 +13,10 @@ from walras.core.assets import check_asset_id
 from walras.core.bids import Bid, Bundle
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent
-from walras.protocol import batch, fleet, probes, sealed_bids
+from walras.protocol import batch, fleet, keys, prices, probes, sealed_bids
 from walras.protocol.fleet import FleetChanged, FleetUpdate
+from walras.protocol.keys import KeyBinding
+from walras.protocol.prices import PriceFeed, PricesWatched
 from walras.protocol.probes import Challenge, Echo, Observations
 from walras.protocol.records import (
     Awarded,
@@ -69,6 +71,7 @@ from walras.protocol.venues import venue_to_wire, venues_from_wire
 from walras.protocol.wire import parse
 
 MAX_CREDITS = 256
+MAX_OPERATORS = 256
 
 Signed = Intent | Bid | Bundle | Record
 
@@ -130,6 +133,10 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
                 removed_venues=record.removed_venues,
                 prices=[price_to_wire(a, record.prices[a]) for a in sorted(record.prices)],
             )
+        case PriceFeed():
+            return Kind.PRICES, prices.feed_to_wire(record)
+        case PricesWatched():
+            return Kind.PRICES_WATCHED, prices.watched_to_wire(record)
         case Genesis():
             return Kind.GENESIS, record_pb2.Genesis(
                 domain=record.domain,
@@ -175,6 +182,8 @@ def _to_wire(record: Record) -> tuple[Kind, Message]:
             return Kind.FLEET_UPDATE, fleet.update_to_wire(record)
         case VenuesWatched():
             return Kind.VENUES_WATCHED, batch.watched_to_wire(record)
+        case KeyBinding():
+            return Kind.KEY_BINDING, keys.binding_to_wire(record)
         case Challenge():
             return Kind.CHALLENGE, probes.challenge_to_wire(record)
         case Echo():
@@ -235,6 +244,8 @@ def _market(body: bytes) -> MarketUpdate:
 
 def _genesis(body: bytes) -> Genesis:
     m = parse(record_pb2.Genesis, body)
+    if len(m.operators) > MAX_OPERATORS:
+        raise InvalidInput(Reason.FIELD_INVALID, f"a log has at most {MAX_OPERATORS} operators")
     return Genesis(
         check_domain(m.domain),
         check_owner(m.engine),
@@ -256,6 +267,8 @@ _DECODERS: dict[Kind, Callable[[bytes], Signed]] = {
     Kind.WITHDRAWAL: _withdrawal,
     Kind.DEPOSIT: _deposit,
     Kind.MARKET: _market,
+    Kind.PRICES: prices.decode_feed,
+    Kind.PRICES_WATCHED: prices.decode_watched,
     Kind.BID: decode_bid,
     Kind.BUNDLE: decode_bundle,
     Kind.GENESIS: _genesis,
@@ -280,5 +293,6 @@ _DECODERS: dict[Kind, Callable[[bytes], Signed]] = {
     Kind.BID_RECEIPT: sealed_bids.decode_receipt,
     Kind.COMMITTED: sealed_bids.decode_committed,
     Kind.OPENING: sealed_bids.decode_opening,
+    Kind.KEY_BINDING: keys.decode_binding,
     Kind.BID_UNOPENED: sealed_bids.decode_unopened,
 }

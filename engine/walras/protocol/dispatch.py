@@ -12,10 +12,11 @@ from walras.protocol.wire import parse
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
-    """A connected node and the calls that the engine had in flight there."""
+    """A connected node, the calls that the engine had in flight there, and its name for people."""
 
     public_key: bytes
     in_flight: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def encode_dispatch(dispatch: Dispatch) -> bytes:
     return record_pb2.Dispatch(
         vrf_proof=dispatch.vrf_proof,
         nodes=[
-            record_pb2.NodeLoad(public_key=n.public_key, in_flight=n.in_flight)
+            record_pb2.NodeLoad(public_key=n.public_key, in_flight=n.in_flight, name=n.name)
             for n in dispatch.nodes
         ],
         probes=[
@@ -99,7 +100,7 @@ def encode_dispatch(dispatch: Dispatch) -> bytes:
 def decode_dispatch(body: bytes) -> Dispatch:
     """The dispatch that `body` encodes."""
     m = parse(record_pb2.Dispatch, body)
-    nodes = tuple(NodeLoad(check_owner(n.public_key), n.in_flight) for n in m.nodes)
+    nodes = tuple(NodeLoad(check_owner(n.public_key), n.in_flight, n.name) for n in m.nodes)
     check_ascending((node.public_key for node in nodes), "nodes")
     return Dispatch(
         m.vrf_proof,

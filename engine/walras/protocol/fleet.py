@@ -12,11 +12,22 @@ from walras.protocol.values import check_ascending, check_domain, check_owner
 from walras.protocol.wire import parse
 
 MAX_TEXT = 256
+MAX_NAME_BYTES = 64
 MAX_LISTED = 64
 """Chains and kinds that a node may name."""
 
+# A version fits a log entry, which has at most 65,535 bytes.
+MAX_NODE_BYTES = 1_024
+"""Of a node's description, its name and key included."""
+MAX_NODES = 16
+"""That come and go in one version."""
+MAX_CHANGES = 128
+"""In one version."""
+MAX_WHY_BYTES = 256
+"""Of the sentence behind a change."""
+
 _TEXTS = ("policy", "weigh", "bond_asset", "region")
-_APART = {*_TEXTS, "probers", "min_bond"}
+_APART = {*_TEXTS, "probers", "min_bond", "forfeit"}
 _NUMBERS = sorted(f.name for f in fields(FleetRules) if f.name not in _APART)
 
 
@@ -31,7 +42,7 @@ class FleetChanged:
         joined: new nodes and new descriptions of known ones, by ascending key.
         left: keys.
         changes: every change with the rule behind it: first what is configured here, then what
-            follows from the log.
+            follows from the log, as far as there is room.
     """
 
     version: int
@@ -68,6 +79,7 @@ def rules_to_wire(rules: FleetRules) -> record_pb2.FleetRules:
         ],
         region=rules.region,
         min_bond=str(rules.min_bond),
+        forfeit=str(rules.forfeit),
     )
 
 
@@ -86,6 +98,7 @@ def rules_from_wire(message: record_pb2.FleetRules) -> FleetRules:
         region=message.region,
         probers=check_ascending(map(check_owner, message.probers), "probers"),
         min_bond=parse_amount(message.min_bond, "min_bond"),
+        forfeit=parse_amount(message.forfeit, "forfeit"),
         **{setting.name: setting.value for setting in message.settings},
     )
     try:
@@ -112,10 +125,14 @@ def node_to_wire(node: NodeInfo) -> record_pb2.FleetNode:
 
 def node_from_wire(message: record_pb2.FleetNode) -> NodeInfo:
     """The node of a message."""
+    if message.ByteSize() > MAX_NODE_BYTES:
+        raise InvalidInput(
+            Reason.FIELD_INVALID, f"a node is described in more than {MAX_NODE_BYTES} bytes"
+        )
     if message.slots < 1:
         raise InvalidInput(Reason.FIELD_INVALID, f"{message.name} has no slots", field="slots")
     return NodeInfo(
-        name=_text(message.name, "name"),
+        name=_short(message.name, "name", MAX_NAME_BYTES),
         public_key=check_owner(message.public_key),
         group=_text(message.group, "group"),
         region=_text(message.region, "region"),
@@ -144,6 +161,11 @@ def changed_to_wire(record: FleetChanged) -> record_pb2.FleetChanged:
 def decode_changed(body: bytes) -> FleetChanged:
     """The change of the fleet that `body` encodes."""
     m = parse(record_pb2.FleetChanged, body)
+    if len(m.joined) + len(m.left) > MAX_NODES or len(m.changes) > MAX_CHANGES:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"a version has at most {MAX_NODES} nodes that come and go, and {MAX_CHANGES} changes",
+        )
     joined = tuple(map(node_from_wire, m.joined))
     check_ascending((node.public_key for node in joined), "joined")
     return FleetChanged(
@@ -153,7 +175,11 @@ def decode_changed(body: bytes) -> FleetChanged:
         joined,
         check_ascending(map(check_owner, m.left), "left"),
         tuple(
-            Change(_rule(c.rule), check_owner(c.node) if c.node else b"", _text(c.why, "why"))
+            Change(
+                _rule(c.rule),
+                check_owner(c.node) if c.node else b"",
+                _short(c.why, "why", MAX_WHY_BYTES),
+            )
             for c in m.changes
         ),
     )
@@ -194,6 +220,14 @@ def _rule(name: str) -> Rule:
 def _text(value: str, name: str) -> str:
     if len(value) > MAX_TEXT:
         raise InvalidInput(Reason.FIELD_INVALID, f"{name} is longer than {MAX_TEXT}", field=name)
+    return value
+
+
+def _short(value: str, name: str, most: int) -> str:
+    if len(value.encode()) > most:
+        raise InvalidInput(
+            Reason.FIELD_INVALID, f"{name} is longer than {most} bytes of UTF-8", field=name
+        )
     return value
 
 

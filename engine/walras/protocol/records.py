@@ -13,6 +13,8 @@ from walras.core.assets import Asset
 from walras.core.intents import Intent
 from walras.market.kinds import AnyVenue
 from walras.protocol.fleet import FleetRecord, FleetUpdate
+from walras.protocol.keys import KeyBinding
+from walras.protocol.prices import PriceFeed, PriceRecord
 from walras.protocol.probes import Challenge, Echo, Observations, ProbeRecord
 from walras.protocol.problem import Price, Rules
 from walras.protocol.sealed_bids import BidRecord, Commitment, Opening
@@ -26,6 +28,8 @@ class Kind(StrEnum):
     WITHDRAWAL = "withdrawal"
     DEPOSIT = "deposit"
     MARKET = "market"
+    PRICES = "prices"
+    PRICES_WATCHED = "prices-watched"
     BID = "bid"
     BUNDLE = "bundle"
     GENESIS = "genesis"
@@ -51,6 +55,7 @@ class Kind(StrEnum):
     COMMITMENT = "commitment"
     BID_RECEIPT = "bid-receipt"
     OPENING = "opening"
+    KEY_BINDING = "key-binding"
 
     @property
     def payload_type(self) -> str:
@@ -157,14 +162,6 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class SolverKey:
-    """A solver node that was asked to bid: its name for people and its public key."""
-
-    name: str
-    public_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """The batch is frozen.
 
@@ -172,9 +169,8 @@ class Sealed:
         problem_digest: SHA-256 of the problem's bytes, the name of its blob.
         sealed_ms: as in the problem.
         deadline_ms: bids count until then.
-        solvers: who was asked or stood by; only their bids count.
-        dispatch_digest: SHA-256 of the dispatch, the name of its blob; empty where nobody was
-            asked.
+        dispatch_digest: SHA-256 of the dispatch, the name of its blob: who was asked or stood by,
+            and only their bids count; empty where nobody was asked.
         canaries_digest: SHA-256(salt ‖ ids of the canary intents, ascending).
         bid_key: X25519, that bids are opened to; empty where they come in the open.
     """
@@ -183,7 +179,6 @@ class Sealed:
     problem_digest: bytes
     sealed_ms: int
     deadline_ms: int
-    solvers: tuple[SolverKey, ...]
     dispatch_digest: bytes = b""
     canaries_digest: bytes = bytes(32)
     bid_key: bytes = b""
@@ -234,12 +229,13 @@ class Closed:
 @dataclass(frozen=True, slots=True)
 class Awarded:
     """The award is made; `bundle_digest` is the SHA-256 of the bundle's envelope, the name of its
-    blob, and the output of `tie_proof` the tie seed.
+    blob, and the output of `tie_proof` the tie seed. `certificate_digest` is the bundle's.
     """
 
     auction_id: int
     bundle_digest: bytes
-    tie_proof: bytes = b""
+    tie_proof: bytes
+    certificate_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +302,7 @@ Record = (
     | Withdrawal
     | Deposit
     | MarketUpdate
+    | PriceRecord
     | Genesis
     | RulesSet
     | Opened
@@ -318,6 +315,7 @@ Record = (
     | Voided
     | Observed
     | VenuesWatched
+    | KeyBinding
     | BidRecord
     | FleetRecord
     | ProbeRecord
@@ -325,14 +323,18 @@ Record = (
 
 
 def signer_of(record: object) -> bytes | None:
-    """The key that a record must be signed by (a user's, an operator's, a prober's, a node's); None
-    where the engine signs.
+    """The key that a record must be signed by (a user's, an operator's, a feeder's, a prober's, a
+    node's, or the one that a binding names); None where the engine signs.
     """
     match record:
         case Intent() | Cancel() | Withdrawal():
             return record.owner
         case Deposit() | MarketUpdate() | FleetUpdate():
             return record.operator
+        case PriceFeed():
+            return record.feeder
+        case KeyBinding():
+            return record.signer
         case Challenge() | Observations():
             return record.prober
         case Echo():

@@ -25,6 +25,8 @@ from walras.protocol.values import (
     check_owner,
     price_to_wire,
     prices_from_wire,
+    references_from_wire,
+    references_to_wire,
     rules_from_wire,
     rules_to_wire,
 )
@@ -152,6 +154,8 @@ def encode_bundle(bundle: Bundle) -> bytes:
             )
             for reward in bundle.rewards
         ],
+        bound=str(bundle.bound),
+        certificate_digest=bundle.certificate_digest,
     ).SerializeToString(deterministic=True)
 
 
@@ -190,6 +194,8 @@ def decode_bundle(body: bytes) -> Bundle:
             )
             for reward in message.rewards
         ),
+        bound=parse_amount(message.bound, "bound"),
+        certificate_digest=message.certificate_digest,
     )
 
 
@@ -207,6 +213,7 @@ def encode_problem(problem: Problem) -> bytes:
         balances=balances_to_wire(problem.balances),
         venues=[venue_to_wire(problem.venues[name]) for name in sorted(problem.venues)],
         prices=[price_to_wire(asset, problem.prices[asset]) for asset in sorted(problem.prices)],
+        references=references_to_wire(problem.references),
     ).SerializeToString(deterministic=True)
 
 
@@ -249,6 +256,7 @@ def decode_problem(body: bytes, intents: Mapping[bytes, Intent]) -> Problem:
         balances=balances_from_wire(message.balances),
         venues=venues_from_wire(message.venues),
         prices=prices_from_wire(message.prices),
+        references=references_from_wire(message.references),
     )
 
 

@@ -7,7 +7,8 @@ from walras.api.v1 import asset_pb2, record_pb2
 from walras.core.amounts import parse_amount, parse_positive
 from walras.core.assets import Asset, check_asset_id
 from walras.core.errors import InvalidInput, Reason
-from walras.protocol.problem import Price, Rules
+from walras.market.reference import Input, Reference
+from walras.protocol.problem import MAX_FEEDERS, MAX_NUMERAIRE_DECIMALS, Price, Rules
 from walras.protocol.wire import parse
 
 Balances = Mapping[tuple[bytes, str], int]
@@ -42,6 +43,41 @@ def prices_from_wire(messages: Iterable[asset_pb2.ReferencePrice]) -> dict[str, 
             raise InvalidInput(Reason.FIELD_INVALID, f"the price of {asset} needs a source")
         prices[asset] = Price(parse_positive(message.amount, "price"), message.source)
     return prices
+
+
+def references_to_wire(references: Mapping[str, Reference]) -> list[record_pb2.PriceInputs]:
+    """Messages by ascending asset."""
+    return [
+        record_pb2.PriceInputs(
+            asset=asset,
+            inputs=[
+                record_pb2.PriceInput(source=i.source, amount=str(i.amount), at_ms=i.at_ms)
+                for i in reference.inputs
+            ],
+            last=str(reference.last) if reference.last else "",
+        )
+        for asset, reference in sorted(references.items())
+    ]
+
+
+def references_from_wire(messages: Iterable[record_pb2.PriceInputs]) -> dict[str, Reference]:
+    """Asset → what its price follows from; InvalidInput where one breaks a rule or stands twice."""
+    references: dict[str, Reference] = {}
+    for message in messages:
+        asset = check_asset_id(message.asset)
+        sources = [each.source for each in message.inputs]
+        if asset in references or sources != sorted(set(sources)):
+            raise InvalidInput(
+                Reason.FIELD_INVALID, f"the inputs of {asset} stand twice or in another order"
+            )
+        references[asset] = Reference(
+            tuple(
+                Input(each.source, parse_positive(each.amount, "price"), each.at_ms)
+                for each in message.inputs
+            ),
+            parse_positive(message.last, "price") if message.last else 0,
+        )
+    return references
 
 
 def balances_to_wire(balances: Balances) -> list[asset_pb2.Balance]:
@@ -93,11 +129,29 @@ def rules_to_wire(rules: Rules) -> record_pb2.Rules:
         max_venue_age_ms=rules.max_venue_age_ms,
         max_venue_move_bps=rules.max_venue_move_bps,
         sealed_bids=rules.sealed_bids,
+        feeders=rules.feeders,
+        price_quorum=rules.price_quorum,
+        max_price_age_ms=rules.max_price_age_ms,
+        max_price_move_bps=rules.max_price_move_bps,
+        max_price_spread_bps=rules.max_price_spread_bps,
+        numeraire=rules.numeraire,
+        numeraire_decimals=rules.numeraire_decimals,
+        min_path_depth=rules.min_path_depth,
     )
 
 
 def rules_from_wire(message: record_pb2.Rules) -> Rules:
-    """The rules of a message."""
+    """The rules of a message; InvalidInput where one breaks its own."""
+    if len(message.feeders) > MAX_FEEDERS:
+        raise InvalidInput(
+            Reason.FIELD_INVALID, f"there are at most {MAX_FEEDERS} feeders", field="feeders"
+        )
+    if message.numeraire_decimals > MAX_NUMERAIRE_DECIMALS:
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            f"the numeraire has at most {MAX_NUMERAIRE_DECIMALS} decimals",
+            field="numeraire_decimals",
+        )
     return Rules(
         collar_bps=message.collar_bps,
         reward_cap=message.reward_cap,
@@ -109,6 +163,14 @@ def rules_from_wire(message: record_pb2.Rules) -> Rules:
         max_venue_age_ms=message.max_venue_age_ms,
         max_venue_move_bps=message.max_venue_move_bps,
         sealed_bids=message.sealed_bids,
+        feeders=check_ascending(map(check_owner, message.feeders), "feeders"),
+        price_quorum=message.price_quorum,
+        max_price_age_ms=message.max_price_age_ms,
+        max_price_move_bps=message.max_price_move_bps,
+        max_price_spread_bps=message.max_price_spread_bps,
+        numeraire=check_asset_id(message.numeraire) if message.numeraire else "",
+        numeraire_decimals=message.numeraire_decimals,
+        min_path_depth=message.min_path_depth,
     )
 
 

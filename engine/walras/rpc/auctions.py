@@ -8,10 +8,12 @@ from walras.api.v1 import auction_service_pb2 as pb
 from walras.api.v1 import auction_service_pb2_grpc
 from walras.app.engine import Engine
 from walras.app.report import AuctionReport
+from walras.auction.why import Explanation
 from walras.core.errors import InvalidInput, Reason
 from walras.rpc.interceptor import Context
-from walras.rpc.requests import make_token, page_size, read_number_token
+from walras.rpc.requests import check_digest, make_token, page_size, read_number_token
 from walras.rpc.watchers import Watchers
+from walras.rpc.why import Reasons
 from walras.store import schema
 
 _STATES = {
@@ -28,6 +30,7 @@ class AuctionService(auction_service_pb2_grpc.AuctionServiceServicer):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reasons = Reasons(engine)
         self._watchers: Watchers[AuctionReport] = Watchers()
         engine.auctioneer.on_auction.append(self._watchers.publish)
 
@@ -79,6 +82,11 @@ class AuctionService(auction_service_pb2_grpc.AuctionServiceServicer):
             body: bytes = (await db.execute(query)).scalar_one()
         return pb.GetBundleResponse(envelope=body)
 
+    async def Why(self, request: pb.WhyRequest, context: Context) -> pb.WhyResponse:
+        """Why an intent was not filled, or a bid did not win."""
+        found = await self._reasons.explain(check_digest(request.id, "id"), request.auction_id)
+        return pb.WhyResponse(explanation=_explanation(found))
+
     async def _report(self, auction_id: int) -> AuctionReport:
         query = sa.select(schema.auction.c.summary).where(
             schema.auction.c.auction_id == min(auction_id, _LAST)
@@ -120,4 +128,16 @@ def _to_wire(report: AuctionReport) -> pb.Auction:
             )
             for solver in report.solvers
         ],
+    )
+
+
+def _explanation(found: Explanation) -> pb.Explanation:
+    return pb.Explanation(
+        subject=found.subject,
+        id=found.id,
+        auction_id=found.auction_id,
+        verdict=found.verdict.value,
+        message=found.message,
+        fields=[pb.ExplanationField(name=name, value=text) for name, text in found.fields.items()],
+        bids=map(_explanation, found.bids),
     )

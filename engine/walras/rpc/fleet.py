@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from walras.api.v1 import fleet_service_pb2 as pb
 from walras.api.v1 import fleet_service_pb2_grpc
 from walras.app.engine import Engine
+from walras.app.sealing import log_following
 from walras.app.sequencer import Transaction
-from walras.core.errors import InvalidInput, Reason
+from walras.core.errors import InvalidInput, Reason, SolverFault
 from walras.fleet.nodes import Node
 from walras.intake.admission import open_record
 from walras.protocol.fleet import FleetUpdate, node_to_wire, rules_to_wire
@@ -56,12 +58,18 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         self, request: pb.ListNodesRequest, context: Context
     ) -> pb.ListNodesResponse:
         """Nodes of the log by ascending key, then those that it does not know yet, by name."""
+        new, by_key, faults = self._new(), self._engine.fleet.by_key(), self._engine.fleet.faults()
         places = [_LOGGED + key.hex() for key in sorted(self._engine.sequencer.state.fleet.nodes)]
-        places += [_NEW + name for name in sorted(self._new())]
+        places += [_NEW + name for name in sorted(new)]
         start = bisect_right(places, read_token(request.page_token))
         stop = start + page_size(request.page_size)
         return pb.ListNodesResponse(
-            nodes=[self._at(place) for place in places[start:stop]],
+            nodes=[
+                self._status(key := bytes.fromhex(place[1:]), by_key.get(key))
+                if place[0] == _LOGGED
+                else self._new_status(new[place[1:]], faults)
+                for place in places[start:stop]
+            ],
             next_page_token=make_token(places[stop - 1]) if stop < len(places) else "",
         )
 
@@ -70,10 +78,11 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         nodes = self._engine.sequencer.state.fleet.nodes
         for key, node in nodes.items():
             if key == request.public_key or (request.name and node.name == request.name):
-                return pb.GetNodeResponse(node=self._status(key))
+                return pb.GetNodeResponse(node=self._status(key, self._engine.fleet.find(key)))
         for new in self._new().values():
             if request.name == new.name or request.public_key == new.public_key != b"":
-                return pb.GetNodeResponse(node=self._new_status(new))
+                faults = self._engine.fleet.faults()
+                return pb.GetNodeResponse(node=self._new_status(new, faults))
         raise InvalidInput(
             Reason.NODE_UNKNOWN,
             f"there is no node {request.name or request.public_key.hex()}",
@@ -95,7 +104,7 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         def command(tx: Transaction) -> int:
             tx.state.update_fleet(update)
             leaf = tx.append(opened.leaf)
-            tx.record(tx.state.fleet.change(tx.now_ms))
+            log_following(tx)
             return leaf
 
         outcome = await self._engine.sequencer.run(command, key)
@@ -127,19 +136,12 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         logged = {node.name for node in engine.sequencer.state.fleet.nodes.values()}
         return {node.name: node for node in engine.fleet.nodes if node.name not in logged}
 
-    def _at(self, place: str) -> pb.NodeStatus:
-        kind, name = place[:1], place[1:]
-        if kind == _LOGGED:
-            return self._status(bytes.fromhex(name))
-        return self._new_status(self._new()[name])
-
-    def _new_status(self, node: Node) -> pb.NodeStatus:
+    def _new_status(self, node: Node, faults: Mapping[str, SolverFault]) -> pb.NodeStatus:
         if node.connected:
             twin = self._engine.sequencer.state.fleet.nodes.get(node.public_key)
             state, why = "joining", f"it shows the key of {twin.name}" if twin else _NEXT_BATCH
         else:
-            fault = self._engine.fleet.faults().get(node.name)
-            state, why = "away", str(fault or "it was not connected yet")
+            state, why = "away", str(faults.get(node.name) or "it was not connected yet")
         return pb.NodeStatus(
             node=node_to_wire(replace(node.info, slots=node.spec.slots)),
             state=state,
@@ -149,11 +151,10 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
             bond="0",
         )
 
-    def _status(self, key: bytes) -> pb.NodeStatus:
+    def _status(self, key: bytes, node: Node | None) -> pb.NodeStatus:
         engine = self._engine
         standing = engine.sequencer.state.fleet.standing
         status = standing.status(key, engine.sequencer.clock())
-        node = engine.fleet.find(key)
         return pb.NodeStatus(
             node=node_to_wire(standing.nodes[key]),
             state=status.state,

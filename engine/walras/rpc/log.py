@@ -110,6 +110,28 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
             hashes=tree.consistency_proof(request.old_size, new),
         )
 
+    async def GetKeyBindings(
+        self, request: pb.GetKeyBindingsRequest, context: Context
+    ) -> pb.GetKeyBindingsResponse:
+        """How the engine's keys followed on each other, up to the newest checkpoint."""
+        newest = self._newest()
+        tree, keys = self._engine.sequencer.tree, self._engine.sequencer.state.in_force
+        indexes = [start - 1 for start, _ in keys.engine_keys.terms[1:] if start <= newest.size]
+        query = (
+            sa.select(schema.leaf.c.envelope)
+            .where(schema.leaf.c.leaf_index.in_(indexes))
+            .order_by(schema.leaf.c.leaf_index)
+        )
+        async with self._engine.store.read() as db:
+            entries = (await db.execute(query)).scalars().all()
+        return pb.GetKeyBindingsResponse(
+            checkpoint=newest.note,
+            bindings=[
+                pb.LoggedBinding(entry=entry, inclusion=inclusion(tree, index, newest.size))
+                for index, entry in zip(indexes, entries, strict=True)
+            ],
+        )
+
     async def GetBlob(
         self, request: pb.GetBlobRequest, context: Context
     ) -> AsyncIterator[pb.GetBlobResponse]:

@@ -13,7 +13,10 @@ from walras.api.v1 import ledger_service_pb2 as ledger_pb
 from walras.api.v1 import market_service_pb2 as pb
 from walras.app.engine import Engine
 from walras.app.sequencer import Transaction
+from walras.core.errors import InvalidInput, Reason
 from walras.intake.admission import OpenedRecord, check_window, open_record
+from walras.protocol.keys import KeyBinding, Role
+from walras.protocol.prices import PriceFeed
 from walras.protocol.records import Deposit, Kind, MarketUpdate, Withdrawal
 from walras.protocol.values import asset_to_wire, price_to_wire
 from walras.protocol.venues import venue_to_wire
@@ -21,6 +24,9 @@ from walras.rpc.interceptor import Context
 from walras.rpc.receipts import receipt
 from walras.rpc.requests import check_digest, make_token, page_size, read_token, request_key
 from walras.store import schema
+
+MAX_AHEAD_MS = 10_000
+"""A feeder's clock may be so far ahead; its prices count once their time has come."""
 
 
 class MarketService(market_service_pb2_grpc.MarketServiceServicer):
@@ -61,6 +67,32 @@ class MarketService(market_service_pb2_grpc.MarketServiceServicer):
         outcome = await self._engine.auctioneer.between_batches(update.operator, command, key)
         leaf: Any = outcome.value
         return pb.PutVenuesResponse(
+            receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
+        )
+
+    async def PutPrices(
+        self, request: pb.PutPricesRequest, context: Context
+    ) -> pb.PutPricesResponse:
+        """Take what a feeder says of prices."""
+        key = request_key(request)
+        opened = await _open(self._threads, request.envelope, Kind.PRICES)
+        feed = opened.record
+        assert isinstance(feed, PriceFeed)
+        self._engine.sequencer.state.check_feeder(feed.domain, feed.feeder)
+
+        def command(tx: Transaction) -> int:
+            if feed.at_ms > tx.now_ms + MAX_AHEAD_MS:
+                raise InvalidInput(
+                    Reason.FIELD_INVALID,
+                    f"prices of {feed.at_ms} ms are of the future: it is {tx.now_ms} ms now",
+                    field="at_ms",
+                )
+            tx.state.feed_prices(feed)
+            return tx.append(opened.leaf)
+
+        outcome = await self._engine.auctioneer.between_batches(feed.feeder, command, key)
+        leaf: Any = outcome.value
+        return pb.PutPricesResponse(
             receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
         )
 
@@ -106,6 +138,36 @@ class LedgerService(ledger_service_pb2_grpc.LedgerServiceServicer):
         outcome = await self._engine.sequencer.run(command, key)
         leaf: Any = outcome.value
         return ledger_pb.DepositResponse(
+            receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
+        )
+
+    async def BindKey(
+        self, request: ledger_pb.BindKeyRequest, context: Context
+    ) -> ledger_pb.BindKeyResponse:
+        """Change the operators, between two batches."""
+        key = request_key(request)
+        opened = await _open(self._threads, request.envelope, Kind.KEY_BINDING)
+        record = opened.record
+        assert isinstance(record, KeyBinding)
+        if record.role is not Role.OPERATOR:
+            raise InvalidInput(
+                Reason.FIELD_INVALID,
+                f"a key of {record.role} is not replaced by a call",
+                hint="walras keys rotate, and a restart",
+                field="role",
+            )
+        state = self._engine.sequencer.state
+        # Before anything waits; an operator that removed itself may still ask for its answer.
+        if record.signer not in state.in_force.used:
+            state.check_operator(record.domain, record.signer)
+
+        def command(tx: Transaction) -> int:
+            tx.state.bind_key(record, tx.tree.size)
+            return tx.append(opened.leaf)
+
+        outcome = await self._engine.auctioneer.between_batches(record.signer, command, key)
+        leaf: Any = outcome.value
+        return ledger_pb.BindKeyResponse(
             receipt=receipt(self._engine.sequencer.tree, leaf, outcome.checkpoint)
         )
 

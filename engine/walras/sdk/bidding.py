@@ -4,16 +4,17 @@ Whoever runs a node keeps tasks, receipts and closings: with them it can show th
 that it was in time, and that its commitment was left out, if it was.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_bytes
 
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.audit import envelope
+from walras.audit.bindings import open_by_any
 from walras.audit.keys import Signer
 from walras.audit.merkle import leaf_hash, verify_inclusion
-from walras.audit.note import NoteKey, open_checkpoint
+from walras.audit.note import NoteKey
 from walras.audit.openings import commitment_to, is_bid_key, seal_bid
 from walras.core.errors import InvalidInput, Reason
 from walras.protocol.records import Kind
@@ -98,12 +99,12 @@ class Bidding:
         if found.received_ms <= self.task.deadline_ms:
             self._acknowledged.update(found.digests)
 
-    def open(self, closing: pb.Closing, log_key: NoteKey | None) -> Iterator[bytes]:
+    def open(self, closing: pb.Closing, log_keys: Sequence[NoteKey]) -> Iterator[bytes]:
         """The openings of those bids whose commitments are in the closed set.
 
         Args:
             closing: as the engine sent it.
-            log_key: of the engine's log, to see that the closing is in it; None: not looked at.
+            log_keys: of the engine's log, to see that the closing is in it; none: not looked at.
 
         Raises:
             InvalidInput, AuditFailure: the closing is not the engine's, is not in its log, or
@@ -119,8 +120,8 @@ class Bidding:
             raise InvalidInput(
                 Reason.COMMITMENT_MISMATCH, "the closing is of another auction or list"
             )
-        if log_key is not None:
-            checkpoint = open_checkpoint(closing.checkpoint, log_key)
+        if log_keys:
+            checkpoint = open_by_any(closing.checkpoint, log_keys)
             verify_inclusion(
                 leaf_hash(closing.committed),
                 closing.inclusion.leaf_index,

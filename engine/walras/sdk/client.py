@@ -177,6 +177,11 @@ class Client:
         request = market_service_pb2.PutVenuesRequest(request_id=_fresh(), envelope=envelope)
         return await self._call(self._market.PutVenues, request)
 
+    async def put_prices(self, envelope: bytes) -> market_service_pb2.PutPricesResponse:
+        """Hand in a feeder's signed prices; they take effect between batches."""
+        request = market_service_pb2.PutPricesRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._market.PutPrices, request)
+
     async def assets(self) -> AsyncIterator[market_service_pb2.ListedAsset]:
         """Assets with their prices, by ascending id."""
         request = market_service_pb2.ListAssetsRequest()
@@ -195,6 +200,11 @@ class Client:
         """Hand in an operator's signed deposit."""
         request = ledger_service_pb2.DepositRequest(request_id=_fresh(), envelope=envelope)
         return await self._call(self._ledger.Deposit, request)
+
+    async def bind_key(self, envelope: bytes) -> ledger_service_pb2.BindKeyResponse:
+        """Hand in an operator's signed change of the operators."""
+        request = ledger_service_pb2.BindKeyRequest(request_id=_fresh(), envelope=envelope)
+        return await self._call(self._ledger.BindKey, request)
 
     async def withdraw(self, envelope: bytes) -> ledger_service_pb2.WithdrawResponse:
         """Hand in an owner's signed withdrawal; it waits for the running batch to end."""
@@ -235,6 +245,16 @@ class Client:
         request = auction_service_pb2.GetBundleRequest(auction_id=auction_id)
         return (await self._call(self._auctions.GetBundle, request)).envelope
 
+    async def why(self, name: bytes, auction_id: int = 0) -> auction_service_pb2.Explanation:
+        """Why an intent was not filled, or a bid did not win; see docs/why.md.
+
+        Args:
+            name: id of an intent or a bid, the digest of a bid's envelope, or a commitment.
+            auction_id: 0: an intent's newest, and a bid's own.
+        """
+        request = auction_service_pb2.WhyRequest(id=name, auction_id=auction_id)
+        return (await self._call(self._auctions.Why, request)).explanation
+
     # the fleet
 
     async def fleet(self) -> fleet_service_pb2.GetFleetResponse:
@@ -273,6 +293,10 @@ class Client:
         """The newest checkpoint, or that of a size; and the verifier key, for convenience."""
         request = log_service_pb2.GetCheckpointRequest(tree_size=tree_size)
         return await self._call(self._log.GetCheckpoint, request)
+
+    async def key_bindings(self) -> log_service_pb2.GetKeyBindingsResponse:
+        """How the engine's keys followed on each other; `walras.sdk.rotation` checks it."""
+        return await self._call(self._log.GetKeyBindings, log_service_pb2.GetKeyBindingsRequest())
 
     async def receipt(self, intent_id: bytes) -> TlogProof:
         """An intent's receipt to keep: under the newest published checkpoint, which witnesses may

@@ -19,8 +19,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from walras.api.v1 import solver_service_pb2, solver_service_pb2_grpc
 from walras.audit import envelope
+from walras.audit.bindings import open_by_any
 from walras.audit.keys import Signer
-from walras.audit.note import NoteKey, open_checkpoint
+from walras.audit.note import NoteKey
 from walras.core.bids import Bid, Proposal
 from walras.core.errors import AuditFailure, InvalidInput, Reason, SolverFault, WalrasError
 from walras.protocol.codec import encode
@@ -69,8 +70,8 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         signer: signs every bid.
         name: shown instead of the solver's own name, where several nodes run the same solver.
         region: where this node is; empty: not said.
-        log_key: of the log whose checkpoints the node keeps, and whose closings it opens bids for;
-            None: it keeps and opens what comes.
+        log_key: of the log whose checkpoints the node keeps, and whose closings it opens bids for:
+            one, or the old and the new where it is replaced; None: it keeps and opens what comes.
         evidence: keeps what the engine signs: tasks, receipts and closings.
 
     Attributes:
@@ -84,7 +85,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         name: str = "",
         *,
         region: str = "",
-        log_key: NoteKey | None = None,
+        log_key: NoteKey | Sequence[NoteKey] | None = None,
         evidence: Keep | None = None,
     ) -> None:
         every = list(solvers) if isinstance(solvers, Sequence) else [solvers]
@@ -96,7 +97,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         self._threads = Threads(len(every))
         self._held = Held()
         self._in_flight = 0
-        self._log_key = log_key
+        self._log_keys = (log_key,) if isinstance(log_key, NoteKey) else tuple(log_key or ())
         self._evidence = evidence
         self._log_size = 0
         self.checkpoint = b""
@@ -227,7 +228,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         if closing is None:
             return
         try:
-            for opening in bidding.open(closing, self._log_key):
+            for opening in bidding.open(closing, self._log_keys):
                 await context.write(solver_service_pb2.SolveResponse(openings=[opening]))
         except WalrasError as error:
             log.warning("the closing does not hold", solver=self._name, why=str(error))
@@ -274,9 +275,9 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
     def _keep(self, note: bytes) -> None:
         if not note or note == self.checkpoint:
             return
-        if self._log_key is not None:
+        if self._log_keys:
             try:
-                size = open_checkpoint(note, self._log_key).size
+                size = open_by_any(note, self._log_keys).size
             except AuditFailure as failure:
                 log.warning("another log's checkpoint", solver=self._name, why=str(failure))
                 return

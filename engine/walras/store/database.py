@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.ledger.changes import Changes
 from walras.ledger.fleet import to_json as fleet_to_json
+from walras.ledger.pricing import feed_to_json
 from walras.ledger.state import State
 from walras.protocol.codec import encode
 from walras.protocol.records import RulesSet
@@ -323,6 +324,12 @@ def _state_statements(
         settings.append(
             {"name": schema.WATCH, "body": json.dumps(state.market.watch.to_json()).encode()}
         )
+    pricing = state.market.pricing
+    if changes.pricing:
+        settings.append({"name": schema.PRICING, "body": json.dumps(pricing.to_json()).encode()})
+    for feeder in sorted(changes.feeds):
+        feed = json.dumps(feed_to_json(pricing.feeds[feeder]))
+        settings.append({"name": schema.FEED + feeder.hex(), "body": feed.encode()})
     if settings:
         yield _upsert(schema.setting), settings
 

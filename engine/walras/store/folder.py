@@ -10,23 +10,13 @@ Everything in a folder is hostile until the audit has checked it.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from walras.audit import envelope
-from walras.audit.merkle import HASH_BYTES, Tree
-from walras.audit.note import MAX_NOTE_BYTES, SIZE_LIMIT
-from walras.audit.tiles import (
-    CHECKPOINT,
-    MAX_ENTRY_BYTES,
-    TILE_WIDTH,
-    VERIFIER_KEY,
-    blob_path,
-    bundles,
-    decode_bundle,
-    hash_tiles,
-    tile_files,
-)
+from walras.audit.files import LogFiles
+from walras.audit.merkle import Tree
+from walras.audit.tiles import CHECKPOINT, VERIFIER_KEY, blob_path, tile_files
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
 from walras.protocol.probes import Observations
@@ -40,12 +30,6 @@ from walras.protocol.records import (
     Settled,
 )
 from walras.protocol.sealed_bids import BidUnopened, Committed
-
-MAX_BLOB_BYTES = 1 << 30
-"""A bundle's envelope is at most this long, and no blob is longer."""
-
-_MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
-_MAX_TILE_BYTES = TILE_WIDTH * HASH_BYTES
 
 _WITH_BLOBS = {
     Kind.SEALED,
@@ -73,8 +57,10 @@ def blobs_of(entry: bytes) -> tuple[bytes, ...]:
     match decode(kind, signed.body):
         case Sealed(problem_digest=digest, dispatch_digest=dispatch):
             return (digest, dispatch) if dispatch else (digest,)
-        case BidReceived(bid_digest=digest) | Awarded(bundle_digest=digest):
+        case BidReceived(bid_digest=digest):
             return (digest,)
+        case Awarded(bundle_digest=bundle, certificate_digest=certificate):
+            return (bundle, certificate)
         case Committed(commitments_digest=digest):
             return (digest,)
         case BidUnopened(opening_digest=digest):
@@ -119,7 +105,7 @@ def write_log_folder(
     _write(folder / CHECKPOINT, checkpoint)
 
 
-class FolderSource:
+class FolderSource(LogFiles):
     """A log folder, read for an audit. What is in it is hostile.
 
     Every reading raises AuditFailure LOG_MALFORMED for what is no regular file, or one longer than
@@ -138,71 +124,12 @@ class FolderSource:
                 hint="write one: walras export ADDRESS DIR",
             )
 
-    def checkpoint(self) -> bytes:
-        """The signed note."""
-        return _read(self.folder / CHECKPOINT, MAX_NOTE_BYTES)
-
-    def verifier_key(self) -> str:
-        """The key that the folder itself names; empty where it names none."""
+    def read(self, path: str, most: int) -> bytes | None:
+        """The file at a path of the log; None where there is none."""
         try:
-            return _read(self.folder / VERIFIER_KEY, MAX_NOTE_BYTES).decode().strip()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return ""
-
-    def entries(self) -> Iterator[bytes]:
-        """The log from its first entry, as far as the checkpoint's size line says.
-
-        Raises:
-            AuditFailure: LOG_INCOMPLETE for a missing bundle, LOG_MALFORMED for a bad one.
-        """
-        for tile in bundles(self._size()):
-            try:
-                data = _read(self.folder / tile.path, _MAX_BUNDLE_BYTES)
-            except FileNotFoundError:
-                raise AuditFailure(
-                    Reason.LOG_INCOMPLETE,
-                    f"the bundle {tile.path} is not there",
-                    index=tile.index * 256,
-                ) from None
-            try:
-                yield from decode_bundle(data, tile.width)
-            except AuditFailure as failure:
-                raise AuditFailure(
-                    failure.reason,
-                    f"{tile.path}, which begins at entry {tile.index * 256}: {failure.message}",
-                    index=tile.index * 256,
-                ) from failure
-
-    def hash_tiles(self) -> dict[str, bytes]:
-        """The stored hash tiles by path, up to the first that is not there."""
-        found = {}
-        for tile in hash_tiles(self._size()):
-            try:
-                found[tile.path] = _read(self.folder / tile.path, _MAX_TILE_BYTES)
-            except FileNotFoundError:
-                break
-        return found
-
-    def blob(self, digest: bytes) -> bytes:
-        """What stands under `digest`.
-
-        Raises:
-            AuditFailure: BLOB_MISSING.
-        """
-        try:
-            return _read(self.folder / blob_path(digest), MAX_BLOB_BYTES)
+            return _read(self.folder / path, most)
         except FileNotFoundError:
-            raise AuditFailure(
-                Reason.BLOB_MISSING, f"the blob {digest.hex()} is not there", digest=digest.hex()
-            ) from None
-
-    def _size(self) -> int:
-        # Read before the note is verified, so only as far as files reach; the audit compares.
-        lines = self.checkpoint().split(b"\n", 2)
-        size = lines[1] if len(lines) > 1 else b""
-        if not (size.isascii() and size.isdigit() and len(size) <= 19):
-            return 0
-        return min(int(size), SIZE_LIMIT - 1)
+            return None
 
 
 def _read(path: Path, most: int) -> bytes:

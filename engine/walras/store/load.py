@@ -2,19 +2,24 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from walras.audit import envelope
+from walras.audit.bindings import read_binding
 from walras.audit.merkle import Tree
 from walras.core.assets import Asset
 from walras.core.errors import Reason, WalrasError
 from walras.ledger.book import BookEntry, IntentState
 from walras.ledger.fleet import from_json as fleet_from_json
+from walras.ledger.keys import Keys
+from walras.ledger.pricing import Pricing
 from walras.ledger.state import State
 from walras.market.watch import VenueWatch
 from walras.protocol.codec import decode
+from walras.protocol.keys import KeyBinding
 from walras.protocol.problem import Price
 from walras.protocol.records import Genesis, Kind, RulesSet
 from walras.protocol.trade import decode_intent
@@ -57,6 +62,7 @@ async def load(store: Store) -> Loaded:
 async def _load(store: Store) -> Loaded:
     async with store.read() as db:
         tree = Tree()
+        bindings: list[tuple[int, KeyBinding]] = []
         leaf = schema.leaf
         while True:
             rows = await db.execute(
@@ -67,7 +73,9 @@ async def _load(store: Store) -> Loaded:
             )
             page = rows.scalars().all()
             for body in page:
-                tree.append(body)
+                index = tree.append(body)
+                if (binding := read_binding(body)) is not None:
+                    bindings.append((index, binding))
             if len(page) < _PAGE:
                 break
         newest = (
@@ -87,8 +95,11 @@ async def _load(store: Store) -> Loaded:
                 sa.select(schema.auction).order_by(schema.auction.c.auction_id.desc()).limit(1)
             )
         ).first()
+        state = await _load_state(db)
+        for index, binding in bindings:
+            state.bind_key(binding, index)
         return Loaded(
-            await _load_state(db),
+            state,
             tree,
             SignedCheckpoint(newest.size, newest.note) if newest else None,
             AuctionRow(auction.state, auction.summary) if auction else None,
@@ -97,6 +108,8 @@ async def _load(store: Store) -> Loaded:
 
 async def _load_state(db: AsyncConnection) -> State:
     state = State()
+    pricing: dict[str, Any] | None = None
+    feeds: dict[str, Any] = {}
     for row in await db.execute(sa.select(schema.setting)):
         if row.name == schema.FLEET:
             state.fleet = fleet_from_json(row.body.decode())
@@ -104,13 +117,21 @@ async def _load_state(db: AsyncConnection) -> State:
         if row.name == schema.WATCH:
             state.market.watch = VenueWatch.from_json(json.loads(row.body))
             continue
+        if row.name == schema.PRICING:
+            pricing = json.loads(row.body)
+            continue
+        if row.name.startswith(schema.FEED):
+            feeds[row.name.removeprefix(schema.FEED)] = json.loads(row.body)
+            continue
         if row.name == schema.COSIGNED:
             continue  # what was published is no part of the state
         record = decode(Kind(row.name), row.body)
         if isinstance(record, Genesis):
-            state.genesis = record
+            state.genesis, state.keys = record, Keys.of(record)
         elif isinstance(record, RulesSet):
             state.rules = record.rules
+    if pricing is not None or feeds:
+        state.market.pricing = Pricing.from_json(pricing or Pricing().to_json(), feeds)
     for row in await db.execute(sa.select(schema.asset)):
         state.market.assets[row.id] = Asset(row.id, row.symbol, row.decimals)
     for row in await db.execute(sa.select(schema.venue)):

@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from walras.audit.bindings import EngineKeys, open_at_size
 from walras.audit.merkle import Tree
-from walras.audit.note import Checkpoint, open_checkpoint, parse_vkey
+from walras.audit.note import Checkpoint, open_checkpoint, parse_head, parse_note, parse_vkey
 from walras.audit.tiles import CHECKPOINT, TILE_WIDTH, VERIFIER_KEY, bundles, hash_tiles
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 
@@ -21,7 +22,7 @@ class GrowingFolder:
 
     Args:
         folder: made if need be.
-        verifier_key: of the log.
+        verifier_key: the log's first, which its readers follow to the later ones.
     """
 
     def __init__(self, folder: Path, verifier_key: str) -> None:
@@ -29,8 +30,12 @@ class GrowingFolder:
         self._verifier_key = verifier_key
         self._touched: set[Path] = set()
 
-    def begin(self, tree: Tree) -> int:
+    def begin(self, tree: Tree, keys: EngineKeys | None = None) -> int:
         """How much of the log is there already.
+
+        Args:
+            tree: of the log.
+            keys: the engine's; None: the one of the verifier key alone.
 
         Raises:
             InvalidInput: CONFIG_INVALID: what is there is of another log, or of more than `tree`.
@@ -41,7 +46,7 @@ class GrowingFolder:
         except FileNotFoundError:
             self.add([(VERIFIER_KEY, f"{self._verifier_key}\n".encode())])
             return 0
-        found = self._open(note)
+        found = self._open(note, keys)
         if found.size > tree.size or tree.root(found.size) != found.root:
             raise self._foreign(
                 f"its checkpoint of {found.size} entries is not of this log, which has {tree.size}"
@@ -77,7 +82,7 @@ class GrowingFolder:
         self._sync()
         self.add([(CHECKPOINT, note)])
         self._sync()
-        self._prune(old_size, self._open(note).size)
+        self._prune(old_size, parse_head(parse_note(note).text).size)
 
     def _sync(self) -> None:
         for path in sorted(self._touched, reverse=True):
@@ -93,8 +98,10 @@ class GrowingFolder:
             if tile.width == TILE_WIDTH:
                 shutil.rmtree(self.folder / f"{tile.path}.p", ignore_errors=True)
 
-    def _open(self, note: bytes) -> Checkpoint:
+    def _open(self, note: bytes, keys: EngineKeys | None) -> Checkpoint:
         try:
+            if keys is not None:
+                return open_at_size(note, keys)
             return open_checkpoint(note, parse_vkey(self._verifier_key))
         except AuditFailure as error:
             raise self._foreign(error.message) from error

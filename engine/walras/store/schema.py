@@ -115,5 +115,11 @@ FLEET = "fleet-state"
 COSIGNED = "cosigned-checkpoint"
 """The setting that holds the newest checkpoint that a quorum of witnesses cosigned."""
 
+PRICING = "reference-pricing"
+"""The setting that holds what is known of reference prices beside the operator's, as JSON."""
+
+FEED = "price-feed-"
+"""With a feeder's key in hexadecimal digits: the setting that holds what it said, as JSON."""
+
 WATCH = "venue-watch"
 """The setting that holds what is known of the venues' health, as JSON."""

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from support.audit.log_copy import Forgery
 from support.audit.scenario import DOMAIN, U, W, owner, signer
+from walras.auction.award import award
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
 from walras.audit import envelope
@@ -20,6 +21,7 @@ from walras.core.bids import Bundle, SettledFill
 from walras.core.errors import Reason
 from walras.core.intents import Intent
 from walras.market.kinds import ConstantProduct, Rfq
+from walras.protocol.dispatch import decode_dispatch, encode_dispatch
 from walras.protocol.problem import Price, Problem, Rules
 from walras.protocol.records import (
     Awarded,
@@ -95,11 +97,17 @@ def award_among(
     """The award that the rules give if only the admitted bids had come."""
     batch = closed_batch(forgery, auction_id)
     bids = [b for b in batch.bids if isinstance(b.outcome, ScoredBid) and admit(b.outcome)]
-    return replace(batch, bids=tuple(bids)).award(seed(forgery, batch))
+    return awarded_by(replace(batch, bids=tuple(bids)), seed(forgery, batch))
+
+
+def awarded_by(batch: ClosedBatch, tie_seed: bytes) -> AwardedBatch:
+    """As the engine makes it."""
+    return AwardedBatch(batch.sealed, award(batch.sealed.problem, batch.scored(), tie_seed))
 
 
 def settle_as(forgery: Forgery, awarded: AwardedBatch) -> int:
     """Put the bundle of another award into the log; returns the award's index."""
+    forgery.blob(awarded.certificate())
     return forgery.rebundle(awarded.sealed.auction_id, awarded.bundle())
 
 
@@ -128,7 +136,7 @@ def best_bid_left_out_of_the_award(forgery: Forgery) -> int:
     return settle_as(forgery, award_among(forgery, 1, lambda bid: bid.id != best.bid_id))
 
 
-@refused_for(Reason.AWARD_MISMATCH)
+@refused_for(Reason.AWARD_INCOMPATIBLE)
 def winner_replaced_by_a_loser(forgery: Forgery) -> int:
     """Alice alone through the pool instead of alice with bob; all the rest follows from that."""
     honest = award_among(forgery, 1, lambda _: True)
@@ -148,7 +156,7 @@ def winner_replaced_by_a_loser(forgery: Forgery) -> int:
     return settle_as(forgery, AwardedBatch(honest.sealed, award))
 
 
-@refused_for(Reason.AWARD_MISMATCH)
+@refused_for(Reason.CERTIFICATE_INCOMPLETE)
 def nobody_wins(forgery: Forgery) -> int:
     return settle_as(forgery, award_among(forgery, 1, lambda _: False))
 
@@ -166,7 +174,7 @@ def ties_drawn_by_another_key(forgery: Forgery) -> int:
     """Any of many keys may give the ties that are wanted."""
     batch = closed_batch(forgery, 1)
     proof, output = VrfKey.from_seed(sha256(b"a better one").digest()).prove(batch.tie_input())
-    settle_as(forgery, batch.award(output))
+    settle_as(forgery, awarded_by(batch, output))
     return forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
 
 
@@ -174,7 +182,7 @@ def ties_drawn_by_another_key(forgery: Forgery) -> int:
 def ties_of_another_auction(forgery: Forgery) -> int:
     batch = closed_batch(forgery, 1)
     proof, output = forgery.vrf.prove(closed_batch(forgery, 2).tie_input())
-    settle_as(forgery, batch.award(output))
+    settle_as(forgery, awarded_by(batch, output))
     return forgery.change(forgery.of(Awarded, 1), tie_proof=proof)
 
 
@@ -188,7 +196,7 @@ def tie_steered(forgery: Forgery) -> int:
     """The award for another seed than the proof gives."""
     honest = forgery.bundle(1).winners
     batch = closed_batch(forgery, 1)
-    tried = (batch.award(sha256(bytes([n])).digest()) for n in range(256))
+    tried = (awarded_by(batch, sha256(bytes([n])).digest()) for n in range(256))
     return settle_as(forgery, next(a for a in tried if a.bundle().winners != honest))
 
 
@@ -340,7 +348,7 @@ def best_bid_left_out_of_the_closing(forgery: Forgery) -> int:
     batch = closed_batch(forgery, 1)
     kept = replace(batch, bids=tuple(b for b in batch.bids if b.digest != best.bid_digest))
     at = forgery.write(forgery.of(Closed, 1), kept.record())
-    settle_as(forgery, kept.award(seed(forgery, kept)))
+    settle_as(forgery, awarded_by(kept, seed(forgery, kept)))
     return at
 
 
@@ -437,13 +445,19 @@ def bid_of_a_solver_that_was_not_asked(forgery: Forgery) -> int:
 
 
 @refused_for(Reason.DISPATCH_MISMATCH)
-def solver_that_was_asked_left_out_of_the_sealing(forgery: Forgery) -> int:
+def solver_that_was_asked_left_out_of_the_dispatch(forgery: Forgery) -> int:
     sealed = forgery.read(forgery.of(Sealed, 2))
     bid = forgery.read(forgery.of(BidReceived, 2))
     assert isinstance(sealed, Sealed)
     assert isinstance(bid, BidReceived)
-    asked = tuple(solver for solver in sealed.solvers if solver.public_key != bid.solver)
-    return forgery.change(forgery.of(Sealed, 2), solvers=asked)
+    plan = decode_dispatch(forgery.blobs[sealed.dispatch_digest])
+    (gone,) = (at for at, node in enumerate(plan.nodes) if node.public_key == bid.solver)
+    parts = tuple(
+        replace(part, nodes=tuple(at for at in part.nodes if at != gone), asked=part.asked - 1)
+        for part in plan.parts
+    )
+    digest = forgery.blob(encode_dispatch(replace(plan, parts=parts)))
+    return forgery.change(forgery.of(Sealed, 2), dispatch_digest=digest)
 
 
 @refused_for(Reason.RECORD_OUT_OF_ORDER)
@@ -806,5 +820,6 @@ def _named(kind: type, field: str) -> Callable[[Forgery], tuple[int, bytes]]:
 _without("problem", _named(Sealed, "problem_digest"))
 _without("bid", _named(BidReceived, "bid_digest"))
 _without("bundle", _named(Awarded, "bundle_digest"))
+_without("certificate", _named(Awarded, "certificate_digest"))
 _without("balances", _named(Settled, "balances_digest"))
 _without("venues", _named(Settled, "venues_digest"))

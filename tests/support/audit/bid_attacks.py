@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
-from support.audit.attacks import Attack, closed_batch, replayed, seed, settle_as
+from support.audit.attacks import Attack, awarded_by, closed_batch, replayed, seed, settle_as
 from support.audit.log_copy import Forgery
 from support.audit.scenario import owner
 from walras.audit import envelope
 from walras.audit.openings import commitment_to, public_bid_key, seal_bid
 from walras.audit.phases import Bidding
 from walras.core.errors import Reason
+from walras.protocol.dispatch import decode_dispatch
 from walras.protocol.records import Awarded, BidReceived, Closed, Sealed, Settled, Voided
 from walras.protocol.sealed_bids import (
     BidUnopened,
@@ -171,7 +172,8 @@ def unopened_for_another_reason(forgery: Forgery) -> int:
 @refused_for(Reason.COMMITMENT_MISMATCH)
 def unopened_laid_at_anothers_door(forgery: Forgery) -> int:
     at = forgery.of(BidUnopened, 1)
-    others = [s.public_key for s in forgery.read(forgery.of(Sealed, 1)).solvers]
+    plan = decode_dispatch(forgery.blobs[forgery.read(forgery.of(Sealed, 1)).dispatch_digest])
+    others = [node.public_key for node in plan.nodes]
     mine = forgery.read(at).solver
     return forgery.change(at, solver=next(key for key in others if key != mine))
 
@@ -209,7 +211,7 @@ def ties_over_a_smaller_set(forgery: Forgery) -> int:
     digest = sha256(b"".join(sorted(one.commitment for one in kept))).digest()
     batch = replace(closed_batch(forgery, 2), set_digest=digest)
     proof, _ = forgery.vrf.prove(batch.tie_input())
-    settle_as(forgery, batch.award(seed(forgery, batch)))
+    settle_as(forgery, awarded_by(batch, seed(forgery, batch)))
     return forgery.change(forgery.of(Awarded, 2), tie_proof=proof)
 
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from support.audit.fleet_scenario import proposals
 from support.audit.scenario import (
+    DOMAIN,
     NO_PROBES_MS,
     WHOLE,
     WHOLE_U,
@@ -31,12 +32,20 @@ from support.audit.scenario import (
 from support.audit.scripted_node import ScriptedNode, Task, silence
 from walras.app.engine import Engine
 from walras.audit import envelope
+from walras.protocol.records import Credit, Deposit
 from walras.protocol.sealed_bids import decode_opening
 from walras.sdk.client import Client
 from walras.sdk.signing import sign_record
 
 NAMES = ("first", "second", "silent", "false", "noisy")
-SETTINGS = {"fleet": {"probe_interval_ms": NO_PROBES_MS, "all_up_to": 8}, "open_ms": 500}
+BOND, FORFEIT = 10 * WHOLE_U, 7 * WHOLE_U
+FLEET = {
+    "probe_interval_ms": NO_PROBES_MS,
+    "all_up_to": 8,
+    "bond_asset": U,
+    "forfeit": FORFEIT,
+}
+SETTINGS = {"fleet": FLEET, "open_ms": 500}
 _nonces = count(1)
 
 
@@ -86,6 +95,7 @@ async def play_all(play: Play) -> None:
     nodes["noisy"].commits = lambda sent: [sent, sent, b"no commitment"]
     async with play.running() as (engine, client):
         await fund(engine, client)
+        await bond(engine, client)
         await batch(play, engine, client)
         for name in ("silent", "false", "noisy"):
             nodes[name].script = silence
@@ -93,6 +103,14 @@ async def play_all(play: Play) -> None:
         await stopped(play, engine, client)
     async with play.running():
         pass
+
+
+async def bond(engine: Engine, client: Client) -> None:
+    operator = engine.operator
+    assert operator is not None
+    credits_ = tuple(Credit(signer(name).public_key, U, BOND) for name in NAMES)
+    deposit = Deposit(DOMAIN, operator.public_key, 99, credits_)
+    await client.deposit(sign_record(deposit, operator))
 
 
 async def stopped(play: Play, engine: Engine, client: Client) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from support.audit.attacks import Attack, replayed
-from support.audit.fleet_scenario import NAMES, report
+from support.audit.fleet_scenario import report
 from support.audit.log_copy import Forgery
 from support.audit.scenario import DOMAIN, owner, signer
 from walras.auction.dispatch import vrf_input
@@ -19,6 +19,7 @@ from walras.protocol.dispatch import (
     Assignment,
     Call,
     Dispatch,
+    NodeLoad,
     decode_calls,
     decode_dispatch,
     encode_calls,
@@ -31,7 +32,6 @@ from walras.protocol.records import (
     QuarantinedVenue,
     Sealed,
     Settled,
-    SolverKey,
     VenuesWatched,
 )
 from walras.protocol.sealed_bids import Committed
@@ -55,14 +55,9 @@ def plan_of(forgery: Forgery, auction_id: int) -> Dispatch:
 
 
 def replan(forgery: Forgery, auction_id: int, plan: Dispatch) -> int:
-    """Seal with another dispatch, and name the solvers that it asks."""
-    keys = {plan.nodes[place].public_key for part in plan.parts for place in part.nodes}
-    names = {owner(name): name for name in NAMES}
-    return forgery.change(
-        forgery.of(Sealed, auction_id),
-        dispatch_digest=forgery.blob(encode_dispatch(plan)),
-        solvers=tuple(SolverKey(names[key], key) for key in sorted(keys)),
-    )
+    """Seal with another dispatch."""
+    at = forgery.of(Sealed, auction_id)
+    return forgery.change(at, dispatch_digest=forgery.blob(encode_dispatch(plan)))
 
 
 def calls_of(forgery: Forgery, auction_id: int) -> tuple[Call, ...]:
@@ -112,6 +107,20 @@ def problem_split_otherwise(forgery: Forgery) -> int:
 
 
 @refused_for(Reason.DISPATCH_MISMATCH)
+def node_by_another_name(forgery: Forgery) -> int:
+    plan = plan_of(forgery, 1)
+    first, *others = plan.nodes
+    return replan(forgery, 1, replace(plan, nodes=(replace(first, name="else"), *others)))
+
+
+@refused_for(Reason.DISPATCH_MISMATCH)
+def node_that_the_fleet_does_not_have(forgery: Forgery) -> int:
+    plan = plan_of(forgery, 1)
+    unknown = NodeLoad(b"\xff" * 32, 0, "unknown")
+    return replan(forgery, 1, replace(plan, nodes=(*plan.nodes, unknown)))
+
+
+@refused_for(Reason.DISPATCH_MISMATCH)
 def connected_node_left_out(forgery: Forgery) -> int:
     """It may say that a node was not connected, but then others are drawn."""
     plan = plan_of(forgery, 1)
@@ -148,7 +157,7 @@ def draws_without_a_proof(forgery: Forgery) -> int:
 @refused_for(Reason.RECORD_OUT_OF_ORDER)
 def dispatch_withheld(forgery: Forgery) -> int:
     """Nobody was asked, it says; then nobody can have committed to a bid."""
-    forgery.change(forgery.of(Sealed, 1), dispatch_digest=b"", solvers=(), bid_key=b"")
+    forgery.change(forgery.of(Sealed, 1), dispatch_digest=b"", bid_key=b"")
     return forgery.of(Committed, 1)
 
 

@@ -141,7 +141,9 @@ class Forgery:
         """Put another bundle in the place of an auction's; returns the award's index."""
         digest = self.blob(self.seal(bundle, signer))
         self.change(self.of(Settled, auction_id), bundle_digest=digest)
-        return self.change(self.of(Awarded, auction_id), bundle_digest=digest)
+        certificate = bundle.certificate_digest
+        at = self.of(Awarded, auction_id)
+        return self.change(at, bundle_digest=digest, certificate_digest=certificate)
 
     def log(self) -> LogCopy:
         return signed_log(self.leaves, self.blobs, self.origin, self.engine)

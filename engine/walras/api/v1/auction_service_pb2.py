@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#walras/api/v1/auction_service.proto\x12\rwalras.api.v1\"\xc2\x02\n\x07\x41uction\x12\x12\n\nauction_id\x18\x01 \x01(\x04\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.walras.api.v1.AuctionState\x12\x11\n\topened_ms\x18\x03 \x01(\x04\x12\x11\n\tsealed_ms\x18\x04 \x01(\x04\x12\x16\n\x0eproblem_digest\x18\x05 \x01(\x0c\x12\x15\n\rbundle_digest\x18\x06 \x01(\x0c\x12\x0f\n\x07intents\x18\x07 \x01(\r\x12\x0e\n\x06\x66illed\x18\x08 \x01(\r\x12\x0c\n\x04\x62ids\x18\t \x01(\r\x12\x10\n\x08rejected\x18\n \x01(\r\x12\x0f\n\x07winners\x18\x0b \x01(\r\x12\r\n\x05score\x18\x0c \x01(\t\x12,\n\x07solvers\x18\r \x03(\x0b\x32\x1b.walras.api.v1.SolverResult\x12\x13\n\x0bvoid_reason\x18\x0e \x01(\t\"\x8f\x01\n\x0cSolverResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ids\x18\x03 \x01(\r\x12\x10\n\x08rejected\x18\x04 \x01(\r\x12\x0f\n\x07winners\x18\x05 \x01(\r\x12\r\n\x05score\x18\x06 \x01(\t\x12\x0e\n\x06reward\x18\x07 \x01(\t\x12\r\n\x05\x66\x61ult\x18\x08 \x01(\t\"\'\n\x11GetAuctionRequest\x12\x12\n\nauction_id\x18\x01 \x01(\x04\"=\n\x12GetAuctionResponse\x12\'\n\x07\x61uction\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Auction\"<\n\x13ListAuctionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x14ListAuctionsResponse\x12(\n\x08\x61uctions\x18\x01 \x03(\x0b\x32\x16.walras.api.v1.Auction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14WatchAuctionsRequest\"@\n\x15WatchAuctionsResponse\x12\'\n\x07\x61uction\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Auction\"&\n\x10GetBundleRequest\x12\x12\n\nauction_id\x18\x01 \x01(\x04\"%\n\x11GetBundleResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c*\x94\x01\n\x0c\x41uctionState\x12\x1d\n\x19\x41UCTION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UCTION_STATE_OPEN\x10\x01\x12\x18\n\x14\x41UCTION_STATE_SEALED\x10\x02\x12\x19\n\x15\x41UCTION_STATE_SETTLED\x10\x03\x12\x18\n\x14\x41UCTION_STATE_VOIDED\x10\x04\x32\xea\x02\n\x0e\x41uctionService\x12Q\n\nGetAuction\x12 .walras.api.v1.GetAuctionRequest\x1a!.walras.api.v1.GetAuctionResponse\x12W\n\x0cListAuctions\x12\".walras.api.v1.ListAuctionsRequest\x1a#.walras.api.v1.ListAuctionsResponse\x12\\\n\rWatchAuctions\x12#.walras.api.v1.WatchAuctionsRequest\x1a$.walras.api.v1.WatchAuctionsResponse0\x01\x12N\n\tGetBundle\x12\x1f.walras.api.v1.GetBundleRequest\x1a .walras.api.v1.GetBundleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#walras/api/v1/auction_service.proto\x12\rwalras.api.v1\"\xc2\x02\n\x07\x41uction\x12\x12\n\nauction_id\x18\x01 \x01(\x04\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.walras.api.v1.AuctionState\x12\x11\n\topened_ms\x18\x03 \x01(\x04\x12\x11\n\tsealed_ms\x18\x04 \x01(\x04\x12\x16\n\x0eproblem_digest\x18\x05 \x01(\x0c\x12\x15\n\rbundle_digest\x18\x06 \x01(\x0c\x12\x0f\n\x07intents\x18\x07 \x01(\r\x12\x0e\n\x06\x66illed\x18\x08 \x01(\r\x12\x0c\n\x04\x62ids\x18\t \x01(\r\x12\x10\n\x08rejected\x18\n \x01(\r\x12\x0f\n\x07winners\x18\x0b \x01(\r\x12\r\n\x05score\x18\x0c \x01(\t\x12,\n\x07solvers\x18\r \x03(\x0b\x32\x1b.walras.api.v1.SolverResult\x12\x13\n\x0bvoid_reason\x18\x0e \x01(\t\"\x8f\x01\n\x0cSolverResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ids\x18\x03 \x01(\r\x12\x10\n\x08rejected\x18\x04 \x01(\r\x12\x0f\n\x07winners\x18\x05 \x01(\r\x12\r\n\x05score\x18\x06 \x01(\t\x12\x0e\n\x06reward\x18\x07 \x01(\t\x12\r\n\x05\x66\x61ult\x18\x08 \x01(\t\"\'\n\x11GetAuctionRequest\x12\x12\n\nauction_id\x18\x01 \x01(\x04\"=\n\x12GetAuctionResponse\x12\'\n\x07\x61uction\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Auction\"<\n\x13ListAuctionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x14ListAuctionsResponse\x12(\n\x08\x61uctions\x18\x01 \x03(\x0b\x32\x16.walras.api.v1.Auction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14WatchAuctionsRequest\"@\n\x15WatchAuctionsResponse\x12\'\n\x07\x61uction\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Auction\"&\n\x10GetBundleRequest\x12\x12\n\nauction_id\x18\x01 \x01(\x04\"%\n\x11GetBundleResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\",\n\nWhyRequest\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x12\n\nauction_id\x18\x02 \x01(\x04\">\n\x0bWhyResponse\x12/\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x1a.walras.api.v1.Explanation\"\xbb\x01\n\x0b\x45xplanation\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x12\n\nauction_id\x18\x03 \x01(\x04\x12\x0f\n\x07verdict\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x06\x66ields\x18\x06 \x03(\x0b\x32\x1f.walras.api.v1.ExplanationField\x12(\n\x04\x62ids\x18\x07 \x03(\x0b\x32\x1a.walras.api.v1.Explanation\"/\n\x10\x45xplanationField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*\x94\x01\n\x0c\x41uctionState\x12\x1d\n\x19\x41UCTION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UCTION_STATE_OPEN\x10\x01\x12\x18\n\x14\x41UCTION_STATE_SEALED\x10\x02\x12\x19\n\x15\x41UCTION_STATE_SETTLED\x10\x03\x12\x18\n\x14\x41UCTION_STATE_VOIDED\x10\x04\x32\xa8\x03\n\x0e\x41uctionService\x12Q\n\nGetAuction\x12 .walras.api.v1.GetAuctionRequest\x1a!.walras.api.v1.GetAuctionResponse\x12W\n\x0cListAuctions\x12\".walras.api.v1.ListAuctionsRequest\x1a#.walras.api.v1.ListAuctionsResponse\x12\\\n\rWatchAuctions\x12#.walras.api.v1.WatchAuctionsRequest\x1a$.walras.api.v1.WatchAuctionsResponse0\x01\x12N\n\tGetBundle\x12\x1f.walras.api.v1.GetBundleRequest\x1a .walras.api.v1.GetBundleResponse\x12<\n\x03Why\x12\x19.walras.api.v1.WhyRequest\x1a\x1a.walras.api.v1.WhyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'walras.api.v1.auction_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUCTIONSTATE']._serialized_start=952
-  _globals['_AUCTIONSTATE']._serialized_end=1100
+  _globals['_AUCTIONSTATE']._serialized_start=1301
+  _globals['_AUCTIONSTATE']._serialized_end=1449
   _globals['_AUCTION']._serialized_start=55
   _globals['_AUCTION']._serialized_end=377
   _globals['_SOLVERRESULT']._serialized_start=380
@@ -53,6 +53,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBUNDLEREQUEST']._serialized_end=910
   _globals['_GETBUNDLERESPONSE']._serialized_start=912
   _globals['_GETBUNDLERESPONSE']._serialized_end=949
-  _globals['_AUCTIONSERVICE']._serialized_start=1103
-  _globals['_AUCTIONSERVICE']._serialized_end=1465
+  _globals['_WHYREQUEST']._serialized_start=951
+  _globals['_WHYREQUEST']._serialized_end=995
+  _globals['_WHYRESPONSE']._serialized_start=997
+  _globals['_WHYRESPONSE']._serialized_end=1059
+  _globals['_EXPLANATION']._serialized_start=1062
+  _globals['_EXPLANATION']._serialized_end=1249
+  _globals['_EXPLANATIONFIELD']._serialized_start=1251
+  _globals['_EXPLANATIONFIELD']._serialized_end=1298
+  _globals['_AUCTIONSERVICE']._serialized_start=1452
+  _globals['_AUCTIONSERVICE']._serialized_end=1876
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class AuctionServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleResponse.FromString,
                 _registered_method=True)
+        self.Why = channel.unary_unary(
+                '/walras.api.v1.AuctionService/Why',
+                request_serializer=walras_dot_api_dot_v1_dot_auction__service__pb2.WhyRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_auction__service__pb2.WhyResponse.FromString,
+                _registered_method=True)
 
 
 class AuctionServiceServicer:
@@ -86,6 +91,13 @@ class AuctionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Why(self, request, context):
+        """Why an intent was not filled, or a bid did not win.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuctionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +120,11 @@ def add_AuctionServiceServicer_to_server(servicer, server):
                     servicer.GetBundle,
                     request_deserializer=walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleResponse.SerializeToString,
+            ),
+            'Why': grpc.unary_unary_rpc_method_handler(
+                    servicer.Why,
+                    request_deserializer=walras_dot_api_dot_v1_dot_auction__service__pb2.WhyRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_auction__service__pb2.WhyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +236,33 @@ class AuctionService:
             '/walras.api.v1.AuctionService/GetBundle',
             walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleRequest.SerializeToString,
             walras_dot_api_dot_v1_dot_auction__service__pb2.GetBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Why(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.AuctionService/Why',
+            walras_dot_api_dot_v1_dot_auction__service__pb2.WhyRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_auction__service__pb2.WhyResponse.FromString,
             options,
             channel_credentials,
             insecure,

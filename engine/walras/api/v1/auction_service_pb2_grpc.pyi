@@ -38,6 +38,8 @@ class AuctionServiceStub:
     WatchAuctions: _grpc.UnaryStreamMultiCallable[_auction_service_pb2.WatchAuctionsRequest, _auction_service_pb2.WatchAuctionsResponse]
     """Every auction that ends from now on."""
     GetBundle: _grpc.UnaryUnaryMultiCallable[_auction_service_pb2.GetBundleRequest, _auction_service_pb2.GetBundleResponse]
+    Why: _grpc.UnaryUnaryMultiCallable[_auction_service_pb2.WhyRequest, _auction_service_pb2.WhyResponse]
+    """Why an intent was not filled, or a bid did not win."""
 
 @_typing.type_check_only
 class AuctionServiceAsyncStub(AuctionServiceStub):
@@ -49,6 +51,8 @@ class AuctionServiceAsyncStub(AuctionServiceStub):
     WatchAuctions: _aio.UnaryStreamMultiCallable[_auction_service_pb2.WatchAuctionsRequest, _auction_service_pb2.WatchAuctionsResponse]  # type: ignore[assignment]
     """Every auction that ends from now on."""
     GetBundle: _aio.UnaryUnaryMultiCallable[_auction_service_pb2.GetBundleRequest, _auction_service_pb2.GetBundleResponse]  # type: ignore[assignment]
+    Why: _aio.UnaryUnaryMultiCallable[_auction_service_pb2.WhyRequest, _auction_service_pb2.WhyResponse]  # type: ignore[assignment]
+    """Why an intent was not filled, or a bid did not win."""
 
 class AuctionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the auctions did."""
@@ -81,5 +85,13 @@ class AuctionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auction_service_pb2.GetBundleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auction_service_pb2.GetBundleResponse, _abc.Awaitable[_auction_service_pb2.GetBundleResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Why(
+        self,
+        request: _auction_service_pb2.WhyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auction_service_pb2.WhyResponse, _abc.Awaitable[_auction_service_pb2.WhyResponse]]:
+        """Why an intent was not filled, or a bid did not win."""
 
 def add_AuctionServiceServicer_to_server(servicer: AuctionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from walras.api.v1 import asset_pb2 as walras_dot_api_dot_v1_dot_asset__pb2
 from walras.api.v1 import log_service_pb2 as walras_dot_api_dot_v1_dot_log__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/ledger_service.proto\x12\rwalras.api.v1\x1a\x19walras/api/v1/asset.proto\x1a\x1fwalras/api/v1/log_service.proto\"6\n\x0e\x44\x65positRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\":\n\x0f\x44\x65positResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"7\n\x0fWithdrawRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"d\n\x10WithdrawResponse\x12\'\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Balance\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"J\n\x12GetBalancesRequest\x12\r\n\x05owner\x18\x01 \x01(\x0c\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13GetBalancesResponse\x12(\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x16.walras.api.v1.Balance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xfc\x01\n\rLedgerService\x12H\n\x07\x44\x65posit\x12\x1d.walras.api.v1.DepositRequest\x1a\x1e.walras.api.v1.DepositResponse\x12K\n\x08Withdraw\x12\x1e.walras.api.v1.WithdrawRequest\x1a\x1f.walras.api.v1.WithdrawResponse\x12T\n\x0bGetBalances\x12!.walras.api.v1.GetBalancesRequest\x1a\".walras.api.v1.GetBalancesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/ledger_service.proto\x12\rwalras.api.v1\x1a\x19walras/api/v1/asset.proto\x1a\x1fwalras/api/v1/log_service.proto\"6\n\x0e\x44\x65positRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\":\n\x0f\x44\x65positResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"7\n\x0fWithdrawRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"d\n\x10WithdrawResponse\x12\'\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Balance\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"6\n\x0e\x42indKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\":\n\x0f\x42indKeyResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"J\n\x12GetBalancesRequest\x12\r\n\x05owner\x18\x01 \x01(\x0c\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13GetBalancesResponse\x12(\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x16.walras.api.v1.Balance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc6\x02\n\rLedgerService\x12H\n\x07\x44\x65posit\x12\x1d.walras.api.v1.DepositRequest\x1a\x1e.walras.api.v1.DepositResponse\x12K\n\x08Withdraw\x12\x1e.walras.api.v1.WithdrawRequest\x1a\x1f.walras.api.v1.WithdrawResponse\x12H\n\x07\x42indKey\x12\x1d.walras.api.v1.BindKeyRequest\x1a\x1e.walras.api.v1.BindKeyResponse\x12T\n\x0bGetBalances\x12!.walras.api.v1.GetBalancesRequest\x1a\".walras.api.v1.GetBalancesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,10 +41,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITHDRAWREQUEST']._serialized_end=284
   _globals['_WITHDRAWRESPONSE']._serialized_start=286
   _globals['_WITHDRAWRESPONSE']._serialized_end=386
-  _globals['_GETBALANCESREQUEST']._serialized_start=388
-  _globals['_GETBALANCESREQUEST']._serialized_end=462
-  _globals['_GETBALANCESRESPONSE']._serialized_start=464
-  _globals['_GETBALANCESRESPONSE']._serialized_end=552
-  _globals['_LEDGERSERVICE']._serialized_start=555
-  _globals['_LEDGERSERVICE']._serialized_end=807
+  _globals['_BINDKEYREQUEST']._serialized_start=388
+  _globals['_BINDKEYREQUEST']._serialized_end=442
+  _globals['_BINDKEYRESPONSE']._serialized_start=444
+  _globals['_BINDKEYRESPONSE']._serialized_end=502
+  _globals['_GETBALANCESREQUEST']._serialized_start=504
+  _globals['_GETBALANCESREQUEST']._serialized_end=578
+  _globals['_GETBALANCESRESPONSE']._serialized_start=580
+  _globals['_GETBALANCESRESPONSE']._serialized_end=668
+  _globals['_LEDGERSERVICE']._serialized_start=671
+  _globals['_LEDGERSERVICE']._serialized_end=997
 # @@protoc_insertion_point(module_scope)

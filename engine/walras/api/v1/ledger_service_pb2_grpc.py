@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawResponse.FromString,
                 _registered_method=True)
+        self.BindKey = channel.unary_unary(
+                '/walras.api.v1.LedgerService/BindKey',
+                request_serializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyResponse.FromString,
+                _registered_method=True)
         self.GetBalances = channel.unary_unary(
                 '/walras.api.v1.LedgerService/GetBalances',
                 request_serializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.GetBalancesRequest.SerializeToString,
@@ -69,6 +74,13 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BindKey(self, request, context):
+        """Adds, replaces or removes an operator; takes effect between batches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBalances(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -87,6 +99,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.Withdraw,
                     request_deserializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawResponse.SerializeToString,
+            ),
+            'BindKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.BindKey,
+                    request_deserializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyResponse.SerializeToString,
             ),
             'GetBalances': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalances,
@@ -149,6 +166,33 @@ class LedgerService:
             '/walras.api.v1.LedgerService/Withdraw',
             walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawRequest.SerializeToString,
             walras_dot_api_dot_v1_dot_ledger__service__pb2.WithdrawResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BindKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.LedgerService/BindKey',
+            walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_ledger__service__pb2.BindKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

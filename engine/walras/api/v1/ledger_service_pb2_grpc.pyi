@@ -36,6 +36,8 @@ class LedgerServiceStub:
     Deposit: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.DepositRequest, _ledger_service_pb2.DepositResponse]
     Withdraw: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.WithdrawRequest, _ledger_service_pb2.WithdrawResponse]
     """Takes effect between batches."""
+    BindKey: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BindKeyRequest, _ledger_service_pb2.BindKeyResponse]
+    """Adds, replaces or removes an operator; takes effect between batches."""
     GetBalances: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalancesRequest, _ledger_service_pb2.GetBalancesResponse]
 
 @_typing.type_check_only
@@ -46,6 +48,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Deposit: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.DepositRequest, _ledger_service_pb2.DepositResponse]  # type: ignore[assignment]
     Withdraw: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.WithdrawRequest, _ledger_service_pb2.WithdrawResponse]  # type: ignore[assignment]
     """Takes effect between batches."""
+    BindKey: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BindKeyRequest, _ledger_service_pb2.BindKeyResponse]  # type: ignore[assignment]
+    """Adds, replaces or removes an operator; takes effect between batches."""
     GetBalances: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalancesRequest, _ledger_service_pb2.GetBalancesResponse]  # type: ignore[assignment]
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +69,14 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.WithdrawResponse, _abc.Awaitable[_ledger_service_pb2.WithdrawResponse]]:
         """Takes effect between batches."""
+
+    @_abc_1.abstractmethod
+    def BindKey(
+        self,
+        request: _ledger_service_pb2.BindKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.BindKeyResponse, _abc.Awaitable[_ledger_service_pb2.BindKeyResponse]]:
+        """Adds, replaces or removes an operator; takes effect between batches."""
 
     @_abc_1.abstractmethod
     def GetBalances(

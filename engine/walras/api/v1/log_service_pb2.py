@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwalras/api/v1/log_service.proto\x12\rwalras.api.v1\"G\n\x0eInclusionProof\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"O\n\x07Receipt\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\")\n\x14GetCheckpointRequest\x12\x11\n\ttree_size\x18\x01 \x01(\x04\"_\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x14\n\x0cverifier_key\x18\x02 \x01(\t\x12\x1c\n\x14published_checkpoint\x18\x03 \x01(\x0c\"1\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"A\n\x18GetInclusionProofRequest\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"Q\n\x1bGetConsistencyProofResponse\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\" \n\x0eGetBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\" \n\x0fGetBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xdd\x03\n\nLogService\x12Z\n\rGetCheckpoint\x12#.walras.api.v1.GetCheckpointRequest\x1a$.walras.api.v1.GetCheckpointResponse\x12Q\n\nGetEntries\x12 .walras.api.v1.GetEntriesRequest\x1a!.walras.api.v1.GetEntriesResponse\x12\x66\n\x11GetInclusionProof\x12\'.walras.api.v1.GetInclusionProofRequest\x1a(.walras.api.v1.GetInclusionProofResponse\x12l\n\x13GetConsistencyProof\x12).walras.api.v1.GetConsistencyProofRequest\x1a*.walras.api.v1.GetConsistencyProofResponse\x12J\n\x07GetBlob\x12\x1d.walras.api.v1.GetBlobRequest\x1a\x1e.walras.api.v1.GetBlobResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwalras/api/v1/log_service.proto\x12\rwalras.api.v1\"G\n\x0eInclusionProof\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"O\n\x07Receipt\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\")\n\x14GetCheckpointRequest\x12\x11\n\ttree_size\x18\x01 \x01(\x04\"_\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x14\n\x0cverifier_key\x18\x02 \x01(\t\x12\x1c\n\x14published_checkpoint\x18\x03 \x01(\x0c\"1\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"A\n\x18GetInclusionProofRequest\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\x30\n\tinclusion\x18\x01 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"Q\n\x1bGetConsistencyProofResponse\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"\x17\n\x15GetKeyBindingsRequest\"\\\n\x16GetKeyBindingsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12.\n\x08\x62indings\x18\x02 \x03(\x0b\x32\x1c.walras.api.v1.LoggedBinding\"P\n\rLoggedBinding\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\x30\n\tinclusion\x18\x02 \x01(\x0b\x32\x1d.walras.api.v1.InclusionProof\" \n\x0eGetBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\" \n\x0fGetBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xbc\x04\n\nLogService\x12Z\n\rGetCheckpoint\x12#.walras.api.v1.GetCheckpointRequest\x1a$.walras.api.v1.GetCheckpointResponse\x12Q\n\nGetEntries\x12 .walras.api.v1.GetEntriesRequest\x1a!.walras.api.v1.GetEntriesResponse\x12\x66\n\x11GetInclusionProof\x12\'.walras.api.v1.GetInclusionProofRequest\x1a(.walras.api.v1.GetInclusionProofResponse\x12l\n\x13GetConsistencyProof\x12).walras.api.v1.GetConsistencyProofRequest\x1a*.walras.api.v1.GetConsistencyProofResponse\x12]\n\x0eGetKeyBindings\x12$.walras.api.v1.GetKeyBindingsRequest\x1a%.walras.api.v1.GetKeyBindingsResponse\x12J\n\x07GetBlob\x12\x1d.walras.api.v1.GetBlobRequest\x1a\x1e.walras.api.v1.GetBlobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,10 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=644
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=646
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=727
-  _globals['_GETBLOBREQUEST']._serialized_start=729
-  _globals['_GETBLOBREQUEST']._serialized_end=761
-  _globals['_GETBLOBRESPONSE']._serialized_start=763
-  _globals['_GETBLOBRESPONSE']._serialized_end=795
-  _globals['_LOGSERVICE']._serialized_start=798
-  _globals['_LOGSERVICE']._serialized_end=1275
+  _globals['_GETKEYBINDINGSREQUEST']._serialized_start=729
+  _globals['_GETKEYBINDINGSREQUEST']._serialized_end=752
+  _globals['_GETKEYBINDINGSRESPONSE']._serialized_start=754
+  _globals['_GETKEYBINDINGSRESPONSE']._serialized_end=846
+  _globals['_LOGGEDBINDING']._serialized_start=848
+  _globals['_LOGGEDBINDING']._serialized_end=928
+  _globals['_GETBLOBREQUEST']._serialized_start=930
+  _globals['_GETBLOBREQUEST']._serialized_end=962
+  _globals['_GETBLOBRESPONSE']._serialized_start=964
+  _globals['_GETBLOBRESPONSE']._serialized_end=996
+  _globals['_LOGSERVICE']._serialized_start=999
+  _globals['_LOGSERVICE']._serialized_end=1571
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class LogServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.GetKeyBindings = channel.unary_unary(
+                '/walras.api.v1.LogService/GetKeyBindings',
+                request_serializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsResponse.FromString,
+                _registered_method=True)
         self.GetBlob = channel.unary_stream(
                 '/walras.api.v1.LogService/GetBlob',
                 request_serializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetBlobRequest.SerializeToString,
@@ -90,6 +95,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetKeyBindings(self, request, context):
+        """How the engine's keys followed on each other, for whoever holds an earlier one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBlob(self, request, context):
         """In chunks of at most 1 MiB.
         """
@@ -119,6 +131,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'GetKeyBindings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyBindings,
+                    request_deserializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsResponse.SerializeToString,
             ),
             'GetBlob': grpc.unary_stream_rpc_method_handler(
                     servicer.GetBlob,
@@ -235,6 +252,33 @@ class LogService:
             '/walras.api.v1.LogService/GetConsistencyProof',
             walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
             walras_dot_api_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyBindings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.LogService/GetKeyBindings',
+            walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_log__service__pb2.GetKeyBindingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class LogServiceStub:
     GetEntries: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetEntriesRequest, _log_service_pb2.GetEntriesResponse]
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]
+    GetKeyBindings: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetKeyBindingsRequest, _log_service_pb2.GetKeyBindingsResponse]
+    """How the engine's keys followed on each other, for whoever holds an earlier one."""
     GetBlob: _grpc.UnaryStreamMultiCallable[_log_service_pb2.GetBlobRequest, _log_service_pb2.GetBlobResponse]
     """In chunks of at most 1 MiB."""
 
@@ -49,6 +51,8 @@ class LogServiceAsyncStub(LogServiceStub):
     GetEntries: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetEntriesRequest, _log_service_pb2.GetEntriesResponse]  # type: ignore[assignment]
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
+    GetKeyBindings: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetKeyBindingsRequest, _log_service_pb2.GetKeyBindingsResponse]  # type: ignore[assignment]
+    """How the engine's keys followed on each other, for whoever holds an earlier one."""
     GetBlob: _aio.UnaryStreamMultiCallable[_log_service_pb2.GetBlobRequest, _log_service_pb2.GetBlobResponse]  # type: ignore[assignment]
     """In chunks of at most 1 MiB."""
 
@@ -82,6 +86,14 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _log_service_pb2.GetConsistencyProofRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_log_service_pb2.GetConsistencyProofResponse, _abc.Awaitable[_log_service_pb2.GetConsistencyProofResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetKeyBindings(
+        self,
+        request: _log_service_pb2.GetKeyBindingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.GetKeyBindingsResponse, _abc.Awaitable[_log_service_pb2.GetKeyBindingsResponse]]:
+        """How the engine's keys followed on each other, for whoever holds an earlier one."""
 
     @_abc_1.abstractmethod
     def GetBlob(

@@ -27,7 +27,7 @@ from walras.api.v1 import log_service_pb2 as walras_dot_api_dot_v1_dot_log__serv
 from walras.api.v1 import venue_pb2 as walras_dot_api_dot_v1_dot_venue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/market_service.proto\x12\rwalras.api.v1\x1a\x19walras/api/v1/asset.proto\x1a\x1fwalras/api/v1/log_service.proto\x1a\x19walras/api/v1/venue.proto\";\n\x12GetSnapshotRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x13GetSnapshotResponse\x12$\n\x06venues\x18\x01 \x03(\x0b\x32\x14.walras.api.v1.Venue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\"8\n\x10PutVenuesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"<\n\x11PutVenuesResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x12ListAssetsResponse\x12*\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1a.walras.api.v1.ListedAsset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x0bListedAsset\x12#\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x14.walras.api.v1.Asset\x12,\n\x05price\x18\x02 \x01(\x0b\x32\x1d.walras.api.v1.ReferencePrice2\x88\x02\n\rMarketService\x12T\n\x0bGetSnapshot\x12!.walras.api.v1.GetSnapshotRequest\x1a\".walras.api.v1.GetSnapshotResponse\x12N\n\tPutVenues\x12\x1f.walras.api.v1.PutVenuesRequest\x1a .walras.api.v1.PutVenuesResponse\x12Q\n\nListAssets\x12 .walras.api.v1.ListAssetsRequest\x1a!.walras.api.v1.ListAssetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"walras/api/v1/market_service.proto\x12\rwalras.api.v1\x1a\x19walras/api/v1/asset.proto\x1a\x1fwalras/api/v1/log_service.proto\x1a\x19walras/api/v1/venue.proto\";\n\x12GetSnapshotRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x13GetSnapshotResponse\x12$\n\x06venues\x18\x01 \x03(\x0b\x32\x14.walras.api.v1.Venue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\"8\n\x10PutVenuesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"<\n\x11PutVenuesResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\"8\n\x10PutPricesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"<\n\x11PutPricesResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.walras.api.v1.Receipt\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x12ListAssetsResponse\x12*\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1a.walras.api.v1.ListedAsset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x0bListedAsset\x12#\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x14.walras.api.v1.Asset\x12,\n\x05price\x18\x02 \x01(\x0b\x32\x1d.walras.api.v1.ReferencePrice2\xd8\x02\n\rMarketService\x12T\n\x0bGetSnapshot\x12!.walras.api.v1.GetSnapshotRequest\x1a\".walras.api.v1.GetSnapshotResponse\x12N\n\tPutVenues\x12\x1f.walras.api.v1.PutVenuesRequest\x1a .walras.api.v1.PutVenuesResponse\x12N\n\tPutPrices\x12\x1f.walras.api.v1.PutPricesRequest\x1a .walras.api.v1.PutPricesResponse\x12Q\n\nListAssets\x12 .walras.api.v1.ListAssetsRequest\x1a!.walras.api.v1.ListAssetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +42,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTVENUESREQUEST']._serialized_end=361
   _globals['_PUTVENUESRESPONSE']._serialized_start=363
   _globals['_PUTVENUESRESPONSE']._serialized_end=423
-  _globals['_LISTASSETSREQUEST']._serialized_start=425
-  _globals['_LISTASSETSREQUEST']._serialized_end=483
-  _globals['_LISTASSETSRESPONSE']._serialized_start=485
-  _globals['_LISTASSETSRESPONSE']._serialized_end=574
-  _globals['_LISTEDASSET']._serialized_start=576
-  _globals['_LISTEDASSET']._serialized_end=672
-  _globals['_MARKETSERVICE']._serialized_start=675
-  _globals['_MARKETSERVICE']._serialized_end=939
+  _globals['_PUTPRICESREQUEST']._serialized_start=425
+  _globals['_PUTPRICESREQUEST']._serialized_end=481
+  _globals['_PUTPRICESRESPONSE']._serialized_start=483
+  _globals['_PUTPRICESRESPONSE']._serialized_end=543
+  _globals['_LISTASSETSREQUEST']._serialized_start=545
+  _globals['_LISTASSETSREQUEST']._serialized_end=603
+  _globals['_LISTASSETSRESPONSE']._serialized_start=605
+  _globals['_LISTASSETSRESPONSE']._serialized_end=694
+  _globals['_LISTEDASSET']._serialized_start=696
+  _globals['_LISTEDASSET']._serialized_end=792
+  _globals['_MARKETSERVICE']._serialized_start=795
+  _globals['_MARKETSERVICE']._serialized_end=1139
 # @@protoc_insertion_point(module_scope)

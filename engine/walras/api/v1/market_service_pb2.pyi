@@ -117,6 +117,49 @@ class PutVenuesResponse(_message.Message):
 Global___PutVenuesResponse: _TypeAlias = PutVenuesResponse  # noqa: Y015
 
 @_typing.final
+class PutPricesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    envelope: _builtins.bytes
+    """A PriceFeed signed by a feeder."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        envelope: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPricesRequest: _TypeAlias = PutPricesRequest  # noqa: Y015
+
+@_typing.final
+class PutPricesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _log_service_pb2.Receipt: ...
+    def __init__(
+        self,
+        *,
+        receipt: _log_service_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPricesResponse: _TypeAlias = PutPricesResponse  # noqa: Y015
+
+@_typing.final
 class ListAssetsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -174,7 +217,7 @@ class ListedAsset(_message.Message):
     def asset(self) -> _asset_pb2.Asset: ...
     @_builtins.property
     def price(self) -> _asset_pb2.ReferencePrice:
-        """Absent while it has no reference price and so cannot be traded."""
+        """The operator's; absent while there is none, and so the asset cannot be traded."""
 
     def __init__(
         self,

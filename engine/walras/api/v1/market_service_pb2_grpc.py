@@ -45,6 +45,11 @@ class MarketServiceStub:
                 request_serializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesRequest.SerializeToString,
                 response_deserializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesResponse.FromString,
                 _registered_method=True)
+        self.PutPrices = channel.unary_unary(
+                '/walras.api.v1.MarketService/PutPrices',
+                request_serializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesRequest.SerializeToString,
+                response_deserializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesResponse.FromString,
+                _registered_method=True)
         self.ListAssets = channel.unary_unary(
                 '/walras.api.v1.MarketService/ListAssets',
                 request_serializer=walras_dot_api_dot_v1_dot_market__service__pb2.ListAssetsRequest.SerializeToString,
@@ -70,6 +75,13 @@ class MarketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutPrices(self, request, context):
+        """Takes effect between batches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAssets(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -88,6 +100,11 @@ def add_MarketServiceServicer_to_server(servicer, server):
                     servicer.PutVenues,
                     request_deserializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesRequest.FromString,
                     response_serializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesResponse.SerializeToString,
+            ),
+            'PutPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPrices,
+                    request_deserializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesRequest.FromString,
+                    response_serializer=walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesResponse.SerializeToString,
             ),
             'ListAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAssets,
@@ -150,6 +167,33 @@ class MarketService:
             '/walras.api.v1.MarketService/PutVenues',
             walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesRequest.SerializeToString,
             walras_dot_api_dot_v1_dot_market__service__pb2.PutVenuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/walras.api.v1.MarketService/PutPrices',
+            walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesRequest.SerializeToString,
+            walras_dot_api_dot_v1_dot_market__service__pb2.PutPricesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class MarketServiceStub:
     """Venue states and prices as they are now, a page at a time."""
     PutVenues: _grpc.UnaryUnaryMultiCallable[_market_service_pb2.PutVenuesRequest, _market_service_pb2.PutVenuesResponse]
     """Takes effect between batches."""
+    PutPrices: _grpc.UnaryUnaryMultiCallable[_market_service_pb2.PutPricesRequest, _market_service_pb2.PutPricesResponse]
+    """Takes effect between batches."""
     ListAssets: _grpc.UnaryUnaryMultiCallable[_market_service_pb2.ListAssetsRequest, _market_service_pb2.ListAssetsResponse]
 
 @_typing.type_check_only
@@ -47,6 +49,8 @@ class MarketServiceAsyncStub(MarketServiceStub):
     GetSnapshot: _aio.UnaryUnaryMultiCallable[_market_service_pb2.GetSnapshotRequest, _market_service_pb2.GetSnapshotResponse]  # type: ignore[assignment]
     """Venue states and prices as they are now, a page at a time."""
     PutVenues: _aio.UnaryUnaryMultiCallable[_market_service_pb2.PutVenuesRequest, _market_service_pb2.PutVenuesResponse]  # type: ignore[assignment]
+    """Takes effect between batches."""
+    PutPrices: _aio.UnaryUnaryMultiCallable[_market_service_pb2.PutPricesRequest, _market_service_pb2.PutPricesResponse]  # type: ignore[assignment]
     """Takes effect between batches."""
     ListAssets: _aio.UnaryUnaryMultiCallable[_market_service_pb2.ListAssetsRequest, _market_service_pb2.ListAssetsResponse]  # type: ignore[assignment]
 
@@ -67,6 +71,14 @@ class MarketServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _market_service_pb2.PutVenuesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_market_service_pb2.PutVenuesResponse, _abc.Awaitable[_market_service_pb2.PutVenuesResponse]]:
+        """Takes effect between batches."""
+
+    @_abc_1.abstractmethod
+    def PutPrices(
+        self,
+        request: _market_service_pb2.PutPricesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_market_service_pb2.PutPricesResponse, _abc.Awaitable[_market_service_pb2.PutPricesResponse]]:
         """Takes effect between batches."""
 
     @_abc_1.abstractmethod

@@ -329,6 +329,67 @@ class MarketUpdate(_message.Message):
 Global___MarketUpdate: _TypeAlias = MarketUpdate  # noqa: Y015
 
 @_typing.final
+class PriceFeed(_message.Message):
+    """Signed by a feeder that the rules name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    FEEDER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    feeder: _builtins.bytes
+    sequence: _builtins.int
+    """Above that of the feeder's last one."""
+    at_ms: _builtins.int
+    """When these were the prices; not before the feeder's last one."""
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___FedPrice]:
+        """1 or more, by ascending asset; replaces what the feeder said of these."""
+
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        feeder: _builtins.bytes = ...,
+        sequence: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        prices: _abc.Iterable[Global___FedPrice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "domain", b"domain", "feeder", b"feeder", "prices", b"prices", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceFeed: _TypeAlias = PriceFeed  # noqa: Y015
+
+@_typing.final
+class FedPrice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    amount: _builtins.str
+    """As in ReferencePrice."""
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FedPrice: _TypeAlias = FedPrice  # noqa: Y015
+
+@_typing.final
 class Bid(_message.Message):
     """One solver's proposal for some intents of one problem."""
 
@@ -464,12 +525,18 @@ class Bundle(_message.Message):
     VENUES_DIGEST_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_DIGEST_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     auction_id: _builtins.int
     problem_digest: _builtins.bytes
     venues_digest: _builtins.bytes
     """SHA-256 of the VenueStates after the executions, touched venues only."""
     score: _builtins.str
+    bound: _builtins.str
+    """No selection scores more; equal to the score unless the search ended early."""
+    certificate_digest: _builtins.bytes
+    """SHA-256 of the Certificate that proves it, the name of its blob."""
     @_builtins.property
     def winners(self) -> _containers.RepeatedCompositeFieldContainer[Global___Winner]:
         """By ascending bid id."""
@@ -496,10 +563,12 @@ class Bundle(_message.Message):
         venues_digest: _builtins.bytes = ...,
         score: _builtins.str = ...,
         rewards: _abc.Iterable[Global___Reward] | None = ...,
+        bound: _builtins.str = ...,
+        certificate_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "domain", b"domain", "executions", b"executions", "fills", b"fills", "problem_digest", b"problem_digest", "rewards", b"rewards", "score", b"score", "venues_digest", b"venues_digest", "winners", b"winners"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bound", b"bound", "certificate_digest", b"certificate_digest", "domain", b"domain", "executions", b"executions", "fills", b"fills", "problem_digest", b"problem_digest", "rewards", b"rewards", "score", b"score", "venues_digest", b"venues_digest", "winners", b"winners"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -599,6 +668,7 @@ class Problem(_message.Message):
     BALANCES_FIELD_NUMBER: _builtins.int
     VENUES_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     auction_id: _builtins.int
     sealed_ms: _builtins.int
@@ -620,6 +690,10 @@ class Problem(_message.Message):
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[_asset_pb2.ReferencePrice]:
         """By ascending asset."""
 
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceInputs]:
+        """By ascending asset: what the prices follow from; none where they are the operator's."""
+
     def __init__(
         self,
         *,
@@ -631,14 +705,72 @@ class Problem(_message.Message):
         balances: _abc.Iterable[_asset_pb2.Balance] | None = ...,
         venues: _abc.Iterable[_venue_pb2.Venue] | None = ...,
         prices: _abc.Iterable[_asset_pb2.ReferencePrice] | None = ...,
+        references: _abc.Iterable[Global___PriceInputs] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "balances", b"balances", "domain", b"domain", "intents", b"intents", "prices", b"prices", "rules", b"rules", "sealed_ms", b"sealed_ms", "venues", b"venues"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "balances", b"balances", "domain", b"domain", "intents", b"intents", "prices", b"prices", "references", b"references", "rules", b"rules", "sealed_ms", b"sealed_ms", "venues", b"venues"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Problem: _TypeAlias = Problem  # noqa: Y015
+
+@_typing.final
+class PriceInputs(_message.Message):
+    """What an asset's reference price follows from, or why it has none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    last: _builtins.str
+    """The price in the last problem that had one; empty: none, or no rule caps moves."""
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceInput]:
+        """By ascending source; may be none."""
+
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        inputs: _abc.Iterable[Global___PriceInput] | None = ...,
+        last: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "inputs", b"inputs", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceInputs: _TypeAlias = PriceInputs  # noqa: Y015
+
+@_typing.final
+class PriceInput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """operator, venues, or a feeder's key in lowercase hexadecimal digits."""
+    amount: _builtins.str
+    at_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "at_ms", b"at_ms", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceInput: _TypeAlias = PriceInput  # noqa: Y015
 
 @_typing.final
 class OpenIntent(_message.Message):
@@ -676,6 +808,14 @@ class Rules(_message.Message):
     MAX_VENUE_AGE_MS_FIELD_NUMBER: _builtins.int
     MAX_VENUE_MOVE_BPS_FIELD_NUMBER: _builtins.int
     SEALED_BIDS_FIELD_NUMBER: _builtins.int
+    FEEDERS_FIELD_NUMBER: _builtins.int
+    PRICE_QUORUM_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_AGE_MS_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_MOVE_BPS_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_SPREAD_BPS_FIELD_NUMBER: _builtins.int
+    NUMERAIRE_FIELD_NUMBER: _builtins.int
+    NUMERAIRE_DECIMALS_FIELD_NUMBER: _builtins.int
+    MIN_PATH_DEPTH_FIELD_NUMBER: _builtins.int
     collar_bps: _builtins.int
     reward_cap: _builtins.int
     max_bids: _builtins.int
@@ -688,6 +828,21 @@ class Rules(_message.Message):
     max_venue_move_bps: _builtins.int
     sealed_bids: _builtins.bool
     """Solvers commit to bids before any is opened."""
+    price_quorum: _builtins.int
+    max_price_age_ms: _builtins.int
+    """0: not looked at; so are the next two."""
+    max_price_move_bps: _builtins.int
+    max_price_spread_bps: _builtins.int
+    numeraire: _builtins.str
+    """Empty: venues are no source."""
+    numeraire_decimals: _builtins.int
+    """10^numeraire_decimals atoms of it are 10^9 score units."""
+    min_path_depth: _builtins.int
+    """Score units."""
+    @_builtins.property
+    def feeders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of reference prices. By ascending key."""
+
     def __init__(
         self,
         *,
@@ -701,10 +856,18 @@ class Rules(_message.Message):
         max_venue_age_ms: _builtins.int = ...,
         max_venue_move_bps: _builtins.int = ...,
         sealed_bids: _builtins.bool = ...,
+        feeders: _abc.Iterable[_builtins.bytes] | None = ...,
+        price_quorum: _builtins.int = ...,
+        max_price_age_ms: _builtins.int = ...,
+        max_price_move_bps: _builtins.int = ...,
+        max_price_spread_bps: _builtins.int = ...,
+        numeraire: _builtins.str = ...,
+        numeraire_decimals: _builtins.int = ...,
+        min_path_depth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "max_price_ratio", b"max_price_ratio", "max_venue_age_ms", b"max_venue_age_ms", "max_venue_move_bps", b"max_venue_move_bps", "min_venue_value", b"min_venue_value", "reward_cap", b"reward_cap", "sealed_bids", b"sealed_bids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collar_bps", b"collar_bps", "feeders", b"feeders", "max_bids", b"max_bids", "max_open", b"max_open", "max_open_per_owner", b"max_open_per_owner", "max_price_age_ms", b"max_price_age_ms", "max_price_move_bps", b"max_price_move_bps", "max_price_ratio", b"max_price_ratio", "max_price_spread_bps", b"max_price_spread_bps", "max_venue_age_ms", b"max_venue_age_ms", "max_venue_move_bps", b"max_venue_move_bps", "min_path_depth", b"min_path_depth", "min_venue_value", b"min_venue_value", "numeraire", b"numeraire", "numeraire_decimals", b"numeraire_decimals", "price_quorum", b"price_quorum", "reward_cap", b"reward_cap", "sealed_bids", b"sealed_bids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,7 +964,6 @@ class Sealed(_message.Message):
     PROBLEM_DIGEST_FIELD_NUMBER: _builtins.int
     SEALED_MS_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
-    SOLVERS_FIELD_NUMBER: _builtins.int
     DISPATCH_DIGEST_FIELD_NUMBER: _builtins.int
     CANARIES_DIGEST_FIELD_NUMBER: _builtins.int
     BID_KEY_FIELD_NUMBER: _builtins.int
@@ -810,15 +972,13 @@ class Sealed(_message.Message):
     sealed_ms: _builtins.int
     deadline_ms: _builtins.int
     dispatch_digest: _builtins.bytes
-    """SHA-256 of the Dispatch, the name of its blob; empty where nobody was asked."""
+    """SHA-256 of the Dispatch, the name of its blob: who was asked or stood by, and only their bids
+    count. Empty where nobody was asked.
+    """
     canaries_digest: _builtins.bytes
     """SHA-256(salt || ids of the canary intents, ascending); Observed reveals both."""
     bid_key: _builtins.bytes
     """X25519; bids open to it. Empty where bids come in the open."""
-    @_builtins.property
-    def solvers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SolverKey]:
-        """Who was asked or stood by; only their bids count."""
-
     def __init__(
         self,
         *,
@@ -826,40 +986,17 @@ class Sealed(_message.Message):
         problem_digest: _builtins.bytes = ...,
         sealed_ms: _builtins.int = ...,
         deadline_ms: _builtins.int = ...,
-        solvers: _abc.Iterable[Global___SolverKey] | None = ...,
         dispatch_digest: _builtins.bytes = ...,
         canaries_digest: _builtins.bytes = ...,
         bid_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_key", b"bid_key", "canaries_digest", b"canaries_digest", "deadline_ms", b"deadline_ms", "dispatch_digest", b"dispatch_digest", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms", "solvers", b"solvers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bid_key", b"bid_key", "canaries_digest", b"canaries_digest", "deadline_ms", b"deadline_ms", "dispatch_digest", b"dispatch_digest", "problem_digest", b"problem_digest", "sealed_ms", b"sealed_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Sealed: _TypeAlias = Sealed  # noqa: Y015
-
-@_typing.final
-class SolverKey(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    public_key: _builtins.bytes
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        public_key: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "public_key", b"public_key"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SolverKey: _TypeAlias = SolverKey  # noqa: Y015
 
 @_typing.final
 class BidReceived(_message.Message):
@@ -1256,21 +1393,25 @@ class Awarded(_message.Message):
     AUCTION_ID_FIELD_NUMBER: _builtins.int
     BUNDLE_DIGEST_FIELD_NUMBER: _builtins.int
     TIE_PROOF_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_DIGEST_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     bundle_digest: _builtins.bytes
     """SHA-256 of the bundle's envelope, the name of its blob."""
     tie_proof: _builtins.bytes
     """Of the engine's VRF key over the closed set of bids; its output is the tie seed."""
+    certificate_digest: _builtins.bytes
+    """The bundle's, the name of its blob."""
     def __init__(
         self,
         *,
         auction_id: _builtins.int = ...,
         bundle_digest: _builtins.bytes = ...,
         tie_proof: _builtins.bytes = ...,
+        certificate_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bundle_digest", b"bundle_digest", "tie_proof", b"tie_proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "bundle_digest", b"bundle_digest", "certificate_digest", b"certificate_digest", "tie_proof", b"tie_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1376,17 +1517,21 @@ class NodeLoad(_message.Message):
 
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     public_key: _builtins.bytes
     in_flight: _builtins.int
+    name: _builtins.str
+    """As the fleet has it."""
     def __init__(
         self,
         *,
         public_key: _builtins.bytes = ...,
         in_flight: _builtins.int = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "name", b"name", "public_key", b"public_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1630,6 +1775,7 @@ class FleetRules(_message.Message):
     SETTINGS_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     MIN_BOND_FIELD_NUMBER: _builtins.int
+    FORFEIT_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     weigh: _builtins.str
     bond_asset: _builtins.str
@@ -1637,13 +1783,14 @@ class FleetRules(_message.Message):
     """Where the engine is."""
     min_bond: _builtins.str
     """Atoms of bond_asset, a decimal integer."""
+    forfeit: _builtins.str
     @_builtins.property
     def probers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """By ascending key."""
 
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetSetting]:
-        """Every numeric setting but min_bond, by ascending name."""
+        """Every numeric setting but min_bond and forfeit, by ascending name."""
 
     def __init__(
         self,
@@ -1655,10 +1802,11 @@ class FleetRules(_message.Message):
         settings: _abc.Iterable[Global___FleetSetting] | None = ...,
         region: _builtins.str = ...,
         min_bond: _builtins.str = ...,
+        forfeit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bond_asset", b"bond_asset", "min_bond", b"min_bond", "policy", b"policy", "probers", b"probers", "region", b"region", "settings", b"settings", "weigh", b"weigh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bond_asset", b"bond_asset", "forfeit", b"forfeit", "min_bond", b"min_bond", "policy", b"policy", "probers", b"probers", "region", b"region", "settings", b"settings", "weigh", b"weigh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1797,6 +1945,64 @@ class VenuesWatched(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VenuesWatched: _TypeAlias = VenuesWatched  # noqa: Y015
+
+@_typing.final
+class PricesWatched(_message.Message):
+    """Assets that have no reference price in the next problem, and those that have one again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    @_builtins.property
+    def quarantined(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantinedAsset]:
+        """Both by ascending asset."""
+
+    @_builtins.property
+    def released(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        quarantined: _abc.Iterable[Global___QuarantinedAsset] | None = ...,
+        released: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "quarantined", b"quarantined", "released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PricesWatched: _TypeAlias = PricesWatched  # noqa: Y015
+
+@_typing.final
+class QuarantinedAsset(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    rule: _builtins.str
+    """quorum or disputed."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___Detail]: ...
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        details: _abc.Iterable[Global___Detail] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "details", b"details", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantinedAsset: _TypeAlias = QuarantinedAsset  # noqa: Y015
 
 @_typing.final
 class QuarantinedVenue(_message.Message):
@@ -1993,3 +2199,44 @@ class Observations(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Observations: _TypeAlias = Observations  # noqa: Y015
+
+@_typing.final
+class KeyBinding(_message.Message):
+    """A key of the engine or an operator takes the place of another, from the next entry on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    OLD_KEY_FIELD_NUMBER: _builtins.int
+    NEW_KEY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    role: _builtins.str
+    """engine, vrf or operator."""
+    signer: _builtins.bytes
+    """Whose envelope it is: the engine's key in force, or an operator's for an operator's."""
+    old_key: _builtins.bytes
+    """What goes out of force; empty where an operator is added."""
+    new_key: _builtins.bytes
+    """What comes into force; empty where an operator is removed."""
+    proof: _builtins.bytes
+    """By the new key over all the above; a VRF proof where the role is vrf."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        role: _builtins.str = ...,
+        signer: _builtins.bytes = ...,
+        old_key: _builtins.bytes = ...,
+        new_key: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "new_key", b"new_key", "old_key", b"old_key", "proof", b"proof", "role", b"role", "signer", b"signer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyBinding: _TypeAlias = KeyBinding  # noqa: Y015

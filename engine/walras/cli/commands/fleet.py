@@ -6,18 +6,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from walras.api.v1 import fleet_service_pb2
-from walras.balance.queueing import MOST_WAIT_US
 from walras.balance.status import State
 from walras.cli.commands.probe import register as register_probe
 from walras.cli.commands.ray_up import register as register_ray
 from walras.cli.commands.simulate import register as register_simulate
+from walras.cli.fleet_view import (
+    NOT_LOGGED,
+    FleetAnswer,
+    Status,
+    document,
+    figures,
+    milliseconds,
+    node_table,
+    summary,
+)
 from walras.cli.options import DEFAULT_ADDRESS, Address, KeyFile, LogKey, parse_id
 from walras.cli.output import (
     Json,
@@ -43,11 +49,6 @@ if TYPE_CHECKING:
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name or public key.")]
 Nodes = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names or public keys.")]
 
-Status = fleet_service_pb2.NodeStatus
-_NEW = ("away", "joining")
-"""States of configured nodes that the log does not know yet."""
-FleetAnswer = fleet_service_pb2.GetFleetResponse
-
 
 def register(app: typer.Typer, name: str) -> None:
     """Add the commands to the command line."""
@@ -68,10 +69,10 @@ def list_nodes(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> Non
     """List the nodes of an engine with their standing."""
     fleet, nodes = asyncio.run(_read(address))
     if as_json:
-        print_json({"fleet": _document(fleet), "nodes": [_document(node) for node in nodes]})
+        print_json({"fleet": document(fleet), "nodes": [document(node) for node in nodes]})
         return
-    show(_table(nodes))
-    say(_summary(fleet, nodes))
+    show(node_table(nodes))
+    say(summary(fleet, nodes))
     if nodes:
         next_step(f"walras fleet show {nodes[0].node.name} --address {address}", "one of them")
     else:
@@ -82,7 +83,7 @@ def show_node(node: Node, address: Address = DEFAULT_ADDRESS, as_json: Json = Fa
     """Show one node: what it is, how it does, and why it is asked or not."""
     status = asyncio.run(_one(address, node))
     if as_json:
-        print_json(_document(status))
+        print_json(document(status))
         return
     info = status.node
     shown = {
@@ -93,11 +94,11 @@ def show_node(node: Node, address: Address = DEFAULT_ADDRESS, as_json: Json = Fa
         "group, region": f"{info.group or 'its own'}, {info.region or 'not said'}",
         "slots": f"{info.slots}, {status.in_flight} calls in flight",
     }
-    if status.state in _NEW:
+    if status.state in NOT_LOGGED:
         fields(shown)
         next_step(f"walras fleet list --address {address}", "the others")
         return
-    fields(shown | _figures(status))
+    fields(shown | figures(status))
     does, why = "drain", "take it out of service"
     if status.state == State.DRAINING:
         does, why = "resume", "take it back"
@@ -170,7 +171,7 @@ def verify(
             str(row["name"]),
             str(row["state"]),
             f"{int(str(row['service_us'])) / 1_000:.1f}",
-            _ms(int(str(row["rtt_us"]))),
+            milliseconds(int(str(row["rtt_us"]))),
             *(str(row[name]) for name in ("calls", "errors", "ejections", "bond")),
         )
     show(made)
@@ -214,15 +215,15 @@ async def _top(address: str, interval: float, count: int, *, as_json: bool) -> N
                 fleet, nodes = await _look(client)
                 looks += 1
                 if as_json:
-                    now = [_document(node) for node in nodes]
-                    print_json_line({"fleet": _document(fleet), "nodes": now})
+                    now = [document(node) for node in nodes]
+                    print_json_line({"fleet": document(fleet), "nodes": now})
                 elif on_screen:
                     # In the live view a line that does not wrap is cut, and alarms stand last.
-                    summary = Text(_summary(fleet, nodes), no_wrap=False, overflow="fold")
-                    live.update(Group(_table(nodes), summary), refresh=True)
+                    last = Text(summary(fleet, nodes), no_wrap=False, overflow="fold")
+                    live.update(Group(node_table(nodes), last), refresh=True)
                 else:
-                    show(_table(nodes))
-                    say(_summary(fleet, nodes))
+                    show(node_table(nodes))
+                    say(summary(fleet, nodes))
                 if looks == count:
                     return
                 await asyncio.sleep(interval)
@@ -303,101 +304,3 @@ def _standings(done: "Audited") -> list[dict[str, object]]:
             }
         )
     return rows
-
-
-def _table(nodes: list[Status]) -> Table:
-    made = table(
-        "node", "state", "group", "region", "flight", "slots", "service ms", "rtt ms", "failed",
-        right="flight slots service ms rtt failed",
-    )  # fmt: skip
-    for status in nodes:
-        info = status.node
-        state = status.state
-        if not status.connected and state != "away":
-            state = f"away, {state}"
-        made.add_row(
-            info.name,
-            state,
-            info.group,
-            info.region,
-            str(status.in_flight),
-            str(info.slots),
-            f"{status.service_us / 1_000:.1f}",
-            _ms(status.rtt_us),
-            f"{status.errors}/{status.calls}",
-        )
-    return made
-
-
-def _summary(fleet: FleetAnswer, nodes: list[Status]) -> str:
-    flow = fleet.concentration
-    text = f"{_many(len(nodes), 'node')}, version {fleet.version}, {fleet.rules.policy}"
-    if flow.nakamoto:
-        text += (
-            f"; order flow: HHI {flow.hhi_bps / 10_000:.2f}, Gini {flow.gini_bps / 10_000:.2f},"
-            f" Nakamoto {flow.nakamoto}{', ALARM: concentrated' if flow.alarm else ''}"
-        )
-    return text + ("; PANIC: too few nodes are healthy, all are asked" if fleet.panic else "")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _ms(rtt_us: int) -> str:
-    return f"{rtt_us / 1_000:.2f}" if rtt_us else ""
-
-
-def _figures(status: Status) -> dict[str, str]:
-    """What the log says of a node."""
-    trip = "not measured by a quorum"
-    if status.rtt_us:
-        trip = f"{_ms(status.rtt_us)} ms, median of {_many(status.probers, 'prober')}"
-    row = f"in a row failed {_many(status.call_errors, 'call')}"
-    over = {"ends": f"in {status.until_ms / 1_000:.1f} s"} if status.until_ms else {}
-    return over | {
-        "takes": _taken(status),
-        "service": f"{status.service_us / 1_000:.1f} ms, as the engine measures",
-        "load": _load(status),
-        "round trip": trip,
-        "calls": f"{status.calls}, {status.errors} failed",
-        "failing": f"{row}, {_many(status.probe_errors, 'probe')}",
-        "ejections": f"{status.ejections}; each makes the next one longer",
-        "broken promises": f"{status.fade_bps / 100:.2f} %",
-        "blocks": f"{status.blocks}; each makes the next one twice as long",
-        "weight": f"{status.warmth_bps / 100:.0f} %",
-        "bond": status.bond,
-        "canaries": f"{status.canaries_found} found, {status.canaries_missed} missed:"
-        f" {status.canary_miss_bps / 100:.2f} % of the latest",
-    }
-
-
-def _load(status: Status) -> str:
-    shown = f"{status.utilisation_bps / 100:.1f} % of what its slots can do"
-    if status.wait_us >= MOST_WAIT_US:
-        return f"{shown}; the wait grows without end"
-    return f"{shown}; expected wait {status.wait_us / 1_000:.1f} ms"
-
-
-def _taken(status: Status) -> str:
-    info = status.node
-    limits = [
-        f"{', '.join(info.chains) or 'any chain'}",
-        f"{', '.join(info.venue_kinds) or 'any venue'}",
-    ]
-    if info.max_intents:
-        limits.append(f"at most {info.max_intents} intents")
-    if info.max_venues:
-        limits.append(f"at most {info.max_venues} venues")
-    return "; ".join(limits)
-
-
-def _document(message: FleetAnswer | Status) -> dict[str, object]:
-    document = MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    if isinstance(message, Status):
-        document["node"]["public_key"] = message.node.public_key.hex()
-    else:
-        document["rules"]["probers"] = [key.hex() for key in message.rules.probers]
-    return document

@@ -73,11 +73,12 @@ def serve(
     ] = 1,
     region: Annotated[str, typer.Option(help="Where it runs, as engines name regions.")] = "",
     log_key: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             help="Verifier key of the engine's log, or a file of it: keep only its checkpoints."
+            " Twice where the log gets a new one."
         ),
-    ] = "",
+    ] = None,
     evidence: Annotated[
         Path | None,
         typer.Option(help="Keep here what engines sign: tasks, receipts and closings."),
@@ -95,8 +96,7 @@ def serve(
         _search_here()
         # One for each slot: a solver works on one problem at a time.
         solvers = [load(target) for _ in range(slots)]
-        log_vkey = parse_log_key(log_key)
-        trusted = parse_vkey(log_vkey) if log_vkey else None
+        trusted = [parse_vkey(parse_log_key(text)) for text in log_key or []]
         keep = Keeper(evidence) if evidence else None
         node = Node(solvers, signer, name, region=region, log_key=trusted, evidence=keep)
     asyncio.run(
