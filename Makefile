@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := engine solvers tests bench
 
-.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues vectors parity bench-selection constraints clean
+.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues vectors parity bench-selection bench-audit fuzz constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench-fleet: .venv/ready ## Measure balancing, dispatch, capacity and scaling
 
 bench-selection: .venv/ready ## Measure winner selection and its certificates against CP-SAT and SCIP
 	@$(BIN)/python -m bench selection
+
+bench-audit: .venv/ready ## Measure the audit of 100 large auctions; or AUCTIONS=1000
+	@$(BIN)/python -m bench audit
 
 bench-venues: .venv/ready ## Measure one exact quote of each kind of venue
 	@$(BIN)/python -m bench venues

@@ -4,6 +4,7 @@ import sys
 
 from bench import (
     auctions,
+    audit,
     byte_flip,
     fleet_capacity,
     fleet_dispatch,
@@ -24,6 +25,7 @@ FLEET = {
 BENCHES = {
     "intake": intake.run,
     "auctions": auctions.run,
+    "audit": audit.run,
     "selection": selection.run,
     "venues": venues.run,
     "byte-flip": byte_flip.run,

@@ -133,6 +133,7 @@ async def _collect(
         return waiting[-1][0]
 
     began, cpu = time.perf_counter(), time.process_time()
+
     def sign(made: Signed) -> bytes:
         return sign_record(made, ENGINE)
 

@@ -38,8 +38,8 @@ from walras.protocol.codec import Signed
 from walras.protocol.dispatch import Assignment, Call, Dispatch, LoadProbe, NodeLoad
 from walras.protocol.fleet import FleetChanged, FleetUpdate
 from walras.protocol.keys import KeyBinding, Role
-from walras.protocol.probes import Challenge, Echo, Observation, Observations
 from walras.protocol.prices import PriceFeed, PricesWatched, QuarantinedAsset
+from walras.protocol.probes import Challenge, Echo, Observation, Observations
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import (
     Awarded,

@@ -31,7 +31,7 @@ from walras.auction.components import tie
 from walras.auction.observed import withheld
 from walras.audit.vrf import VrfKey, verify
 from walras.core.errors import AuditFailure, BidRejected, Reason
-from walras.protocol.certificate import Certificate
+from walras.protocol.certificate import Certificate, Reference
 from walras.protocol.problem import Price, Problem, Rules
 from walras.protocol.records import BidReceived, BidRejectedRecord, Closed, Settled
 from walras.protocol.sealed_bids import BidUnopened, Committed
@@ -67,24 +67,39 @@ def settle_again(forgery: Forgery, batch: ClosedBatch, awarded: AwardedBatch) ->
     del forgery.leaves[end + 1 :]
 
 
-def test_a_worse_award_passes_as_unproven_and_states_its_gap() -> None:
-    """All bids are left out; the search "ended early". The certificate bounds what was lost."""
+def test_an_award_to_nobody_is_refused_though_it_admits_its_gap() -> None:
+    """All bids are left out; the search "ended early". Anybody finds more than nothing."""
     made = recorded()
     forgery = made.forgery()
     batch = closed_batch(forgery, 1)
-    drawn = seed(forgery, batch)
-    honest = awarded_by(batch, drawn).award
+    honest = awarded_by(batch, seed(forgery, batch)).award
     proof = Certificate(honest.certificate.trees)
-    worse = check_award(batch.sealed.problem, batch.scored(), drawn, [], proof)
-    settle_again(forgery, batch, AwardedBatch(batch.sealed, worse))
-    counts = forgery.log().audit(made.key)
-    assert (counts.auctions, counts.unproven, counts.winners) == (1, 1, 0)
-    bundle = forgery.bundle(1)
-    assert bundle.bound - bundle.score == honest.score > 0
-    # The same award that claims to be the best is refused: its bound is part of what is signed.
-    forgery.rebundle(1, replace(bundle, bound=0))
+    nobody = replace(honest, winners=(), score=0, rewards=(), certificate=proof)
+    at = settle_as(forgery, AwardedBatch(batch.sealed, nobody))
     with pytest.raises(AuditFailure) as refusal:
         forgery.log().audit(made.key)
+    assert refusal.value.reason is Reason.AWARD_MISMATCH
+    assert refusal.value.fields["index"] == str(at)
+
+
+def test_a_worse_award_passes_as_unproven_and_states_its_gap() -> None:
+    """Worse than the best, no worse than what falling scores give: nothing refuses it."""
+    both = candidate("both", 10, ["g", "h"], solver="friend")
+    left = candidate("left", 9, ["g"], solver="s")
+    right = candidate("right", 8, ["h"], solver="t")
+    bids = sorted([both, left, right], key=lambda one: one.id)
+    # Fairness asks of a bid over two groups as much surplus in each as a bid for one brings.
+    terms = problem({}, balances={})
+    honest = award(terms, bids, b"seed")
+    assert {one.id for one in honest.winners} == {left.id, right.id}
+    others = tuple(n for n, one in enumerate(bids) if one is not both)
+    proof = Certificate(honest.certificate.trees, (Reference(both.bid.solver, others, ()),))
+    worse = check_award(terms, bids, b"seed", [both.id], proof)
+    assert not worse.settled
+    assert (worse.score, worse.bound) == (10, 17)
+    # The bound is part of the bundle. An award to nobody is refused.
+    with pytest.raises(AuditFailure) as refusal:
+        check_award(terms, bids, b"seed", [], Certificate(honest.certificate.trees))
     assert refusal.value.reason is Reason.AWARD_MISMATCH
 
 

@@ -62,8 +62,8 @@ def check_award(
         AuditFailure: AWARD_MISMATCH, a winner is not one that may win; AWARD_INCOMPATIBLE, two
             cannot win together; CERTIFICATE_INCOMPLETE, a proof is missing or one too many;
             REWARD_MISMATCH, a reference is not attained; and what `check_tree` raises. `component`
-            and `solver` name the place. A certificate that leaves a gap is no error, if the choice is
-            no worse than the greedy one: then the award is not settled.
+            and `solver` name the place. A certificate that leaves a gap is no error, if the choice
+            is no worse than the greedy one: then the award is not settled.
     """
     kept, dropped = fair(bids)
     found = components(kept, problem.balances, seed)

@@ -118,7 +118,9 @@ def _plan(
     seed = vrf.verify(state.in_force.vrf_key, alpha, claimed.vrf_proof)
     plan = dispatch(
         parts,
-        [sha256(encode_problem(part)).digest() for part in parts],
+        [record.problem_digest]
+        if parts == (problem,)
+        else [sha256(encode_problem(part)).digest() for part in parts],
         fleet.standing,
         claimed.nodes,
         claimed.probes,

@@ -25,8 +25,8 @@ class FleetRules:
         bond_asset: a node's bond is what its key holds of this asset in the ledger; empty: none.
         region: where the engine is; `geographic` keeps work near it.
         min_bond: atoms of it without which a node is not asked.
-        forfeit: atoms of it that each commitment which a node does not open costs it, as far as it has
-            them.
+        forfeit: atoms of it that each commitment which a node does not open costs it, as far as it
+            has them.
         group_cap_bps: the most of the picks that one operator group gets, where another can take
             them; 10,000: no cap.
         explore_bps: picks that are drawn by weight alone, so that no node is forgotten.

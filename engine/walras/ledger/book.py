@@ -105,11 +105,11 @@ class Book:
     def fill(self, entry: BookEntry, units: int, settlement: int) -> BookEntry:
         """Fill some units; a batch holds the entry, so it stays until `release`."""
         remaining = entry.remaining - units
-        after = replace(entry, remaining=remaining, settled=entry.settled + settlement)
-        if remaining == 0:
-            if entry.state is IntentState.OPEN:
-                return self._close(after, IntentState.FILLED, keep=True)
-            after = replace(after, state=IntentState.FILLED)
+        state = entry.state if remaining else IntentState.FILLED
+        if remaining == 0 and entry.state is IntentState.OPEN:
+            self._closed(entry.intent.owner)
+        settled = entry.settled + settlement
+        after = BookEntry(entry.id, entry.intent, entry.leaf_index, remaining, settled, state)
         self.entries[after.id] = after
         return after
 
@@ -168,15 +168,17 @@ class Book:
 
     def _close(self, entry: BookEntry, state: IntentState, *, keep: bool) -> BookEntry:
         closed = replace(entry, state=state)
-        owner = entry.intent.owner
-        self.open_by_owner[owner] -= 1
-        if not self.open_by_owner[owner]:
-            del self.open_by_owner[owner]
+        self._closed(entry.intent.owner)
         if keep:
             self.entries[closed.id] = closed
         else:
             del self.entries[closed.id]
         return closed
+
+    def _closed(self, owner: bytes) -> None:
+        self.open_by_owner[owner] -= 1
+        if not self.open_by_owner[owner]:
+            del self.open_by_owner[owner]
 
 
 def check_backed(intent: Intent, balance: Callable[[bytes, str], int]) -> None:

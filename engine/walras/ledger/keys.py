@@ -39,7 +39,8 @@ class Keys:
     @property
     def engine(self) -> bytes:
         """The engine's key."""
-        return self.engine_keys.newest.public_key
+        # Asked for with every record, hence without making a NoteKey of it.
+        return self.engine_keys.terms[-1][1]
 
     def bind(self, index: int, record: KeyBinding) -> "Keys":
         """The keys after the binding at `index`, of this domain, whose signatures were verified.

@@ -14,9 +14,10 @@ it is deep: to move it, paths with half of the depth must be pushed, each at its
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from operator import itemgetter
 
 from walras.core.amounts import AMOUNT_LIMIT
 from walras.market.depth import near_depth
@@ -27,6 +28,7 @@ MAX_HOPS = 3
 MAX_PATHS = 8
 
 _ATOMS_PER_PRICE = 10**18
+_ORDER = itemgetter(0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,14 @@ class Path:
     assets: tuple[str, ...]
 
     def behind(self, hop: Hop, depth: int) -> "Path":
-        """The path that takes `hop`, which is so deep, first."""
+        """The path, so deep, that takes `hop` first."""
         return Path(
             hop.gain * self.gain,
             hop.cost * self.cost,
-            depth if self.depth < 0 else min(depth, self.depth),
+            depth,
             (hop.venue, *self.venues),
             (hop.given, *self.assets),
         )
-
-    def order(self) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
-        """Deepest first; of equals by venues, then assets."""
-        return -self.depth, self.venues, self.assets
 
 
 def hops_of(venue: AnyVenue) -> tuple[Hop, ...]:
@@ -124,7 +122,7 @@ def independent_paths(
     known = start
     for level in range(1, MAX_HOPS + 1):
         assets = leaving.keys() & set(wanted) if level == MAX_HOPS else leaving.keys()
-        found = {asset: _disjoint(_candidates(leaving[asset], known)) for asset in assets}
+        found = {asset: _disjoint(leaving[asset], known) for asset in assets}
         known = {asset: paths for asset, paths in found.items() if paths} | start
     return {asset: known[asset] for asset in sorted(known) if asset != numeraire}
 
@@ -169,22 +167,31 @@ def weighted_median(weighed: Sequence[tuple[int, int]]) -> int:
     raise AssertionError  # the last one has all of it
 
 
-def _candidates(
+def _disjoint(
     leaving: Iterable[tuple[Hop, int]], known: Mapping[str, Sequence[Path]]
-) -> Iterator[Path]:
-    for hop, depth in leaving:
-        for path in known.get(hop.taken, ()):
-            if hop.venue not in path.venues and hop.given not in path.assets:
-                yield path.behind(hop, depth)
-
-
-def _disjoint(candidates: Iterable[Path]) -> tuple[Path, ...]:
+) -> tuple[Path, ...]:
+    """Deepest first; of equals by venues, then assets."""
+    candidates = sorted(
+        (
+            (
+                -(depth if path.depth < 0 else min(depth, path.depth)),
+                (hop.venue, *path.venues),
+                path.assets,
+                hop,
+                path,
+            )
+            for hop, depth in leaving
+            for path in known.get(hop.taken, ())
+            if hop.venue not in path.venues and hop.given not in path.assets
+        ),
+        key=_ORDER,
+    )
     taken: list[Path] = []
     used: set[str] = set()
-    for path in sorted(candidates, key=Path.order):
-        if used.isdisjoint(path.venues):
-            taken.append(path)
-            used.update(path.venues)
+    for minus_depth, venues, _, hop, path in candidates:
+        if used.isdisjoint(venues):
+            taken.append(path.behind(hop, -minus_depth))
+            used.update(venues)
             if len(taken) == MAX_PATHS:
                 break
     return tuple(taken)
