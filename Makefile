@@ -68,6 +68,9 @@ bench-venues: .venv/ready ## Measure one exact quote of each kind of venue
 vectors: .venv/ready ## Write the protocol's test vectors anew
 	@$(BIN)/python docs/vectors/make.py
 
+fuzz: .venv/ready ## Fuzz whatever reads bytes from outside, each target for SECONDS=60
+	@PYTHONPATH=tests:. $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
+
 parity: .venv/ready ## Compare 100,000 swaps of each kind of pool with the contracts' bytecode
 	@WALRAS_PARITY_CASES=$${WALRAS_PARITY_CASES:-100000} $(BIN)/pytest -n 2 -q tests/contract/test_parity.py
 

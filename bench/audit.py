@@ -1,7 +1,8 @@
 """The audit of large auctions from scratch: levels A, B and C on one core.
 
 The log is written by `bench.audit_log`, then audited by another process that knows nothing but its
-folder and the log's key. Times are processor time, so that other work on the machine does not count.
+folder and the log's key. Times are processor time, so that other work on the machine does not
+count.
 `make bench-audit AUCTIONS=1000` says how many auctions there are.
 """
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from walras.core.errors import Reason, WalrasError
 from walras.fleet.nodes import end_child
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
+"""The first start on a machine compiles the search for winners: half a minute, or more if busy."""
 STOP_SECONDS = 20.0
 
 

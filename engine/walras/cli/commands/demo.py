@@ -115,7 +115,7 @@ async def _auctions(folder: Path, story: Story, *, quiet: bool) -> Served:
         f"data = {json.dumps(str(folder / 'engine'))}\n"
     )
     async with AsyncExitStack() as stack:
-        with waiting("starting an engine"):
+        with waiting("starting an engine; the first time on a machine it compiles for a while"):
             served = await stack.enter_async_context(serve_in_child(config, folder / "engine.log"))
         async with Client(served.address) as client:
             if not quiet:
