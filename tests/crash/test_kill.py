@@ -160,7 +160,7 @@ class Acknowledged:
         request.CopyFrom(self.request)
         for name, value in changes.items():
             setattr(request, name, value)
-        return await METHODS[self.method](channel)(request, timeout=20)
+        return await METHODS[self.method](channel)(request, timeout=60)
 
 
 @dataclass
@@ -208,7 +208,7 @@ class Customer:
         call = METHODS[method](channel)
         while True:
             try:
-                answer = await call(request, timeout=20)
+                answer = await call(request, timeout=60)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise

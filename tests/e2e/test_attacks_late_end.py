@@ -74,7 +74,7 @@ async def test_a_call_that_ends_late_does_not_end_the_dialling(
             assert node is not None
             reasons = await soon(asyncio.gather(fault_of(node), fault_of(node)))
             assert set(reasons) == {Reason.NODE_UNREACHABLE, Reason.NODE_CRASHED}
-            await until(lambda: node.connected, 5)
+            await until(lambda: node.connected)
         finally:
             serving.cancel()
             await asyncio.wait([serving])

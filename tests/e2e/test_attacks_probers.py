@@ -122,9 +122,9 @@ async def test_a_clock_that_is_set_back_stops_no_prober_and_lets_no_report_count
         await world.auction()
         (own,) = world.state.fleet.rules.probers
         epochs = world.state.fleet.epochs
-        await until(lambda: own in epochs, 10)
+        await until(lambda: own in epochs)
         first = epochs[own].epoch
-        await until(lambda: epochs[own].epoch >= first + 5, 10)
+        await until(lambda: epochs[own].epoch >= first + 5)
         async with Client(world.address) as client:
             log = await copy_log(client)
         leaf = next(leaf for leaf in log.leaves if isinstance(read_leaf(leaf), Observations))
@@ -141,8 +141,8 @@ async def test_a_clock_that_is_set_back_stops_no_prober_and_lets_no_report_count
         answer = await refusal(service.SubmitObservations(again))
         assert answer.reason == "OBSERVATION_STALE"
         assert "before the clock was set back" in answer.message
-        await until(lambda: epochs[own].epoch < peak, 10)
+        await until(lambda: epochs[own].epoch < peak)
         assert epochs[own].entries > 0
-        await until(lambda: epochs[own].epoch > peak, 20)
+        await until(lambda: epochs[own].epoch > peak)
         async with Client(world.address) as client:
             assert (await copy_log(client)).audit(world.key).auctions == 1

@@ -203,12 +203,12 @@ def test_it_watches_until_it_is_told_to_stop(tmp_path: Path) -> None:
             assert found["entries"] == half
         assert found["entries"] == len(made.log.leaves)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=180) == 0
     with monitoring(*words) as process:
         again = line(process)
         assert (again["entries"], again["new"]) == (len(made.log.leaves), 0)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=180) == 0
 
 
 def test_it_ends_by_itself_when_the_log_is_frozen(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_it_ends_by_itself_when_the_log_is_frozen(tmp_path: Path) -> None:
     log = write(tmp_path / "log", made)
     words = ("--interval", "1s", "--max-age", "2s", "--evidence", tmp_path / "evidence")
     with monitoring(log, "--key", format_vkey(made.key), *words) as process:
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=180) == 1
         assert process.stderr is not None
         error = json.loads(process.stderr.read())["error"]
     assert error["reason"] == "LOG_FROZEN"

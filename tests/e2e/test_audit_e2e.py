@@ -189,7 +189,7 @@ def walras_audit(folder: Path, key: str) -> tuple[int, str, str]:
         key,
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

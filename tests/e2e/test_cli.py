@@ -28,7 +28,7 @@ def walras(*args: str | Path, code: int = 0, address: str = "") -> subprocess.Co
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env=env,
     )
     assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -211,7 +211,7 @@ def test_a_solver_node_serves_until_its_parent_is_gone(tmp_path: Path) -> None:
         node.send_signal(signal.SIGINT)  # the parent's to act on
         assert document("health", ready["address"])["status"] == "SERVING"
         node.stdin.close()
-        assert node.wait(timeout=10) == 0
+        assert node.wait(timeout=180) == 0
 
 
 # --- a served engine ------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def served(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             yield Served(address, ready["verifier_key"], operator, metrics, process)
         finally:
             process.terminate()
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=180) == 0
             process.stdout.close()
     said = (folder / "serve.log").read_text()
     assert "stopped" in said

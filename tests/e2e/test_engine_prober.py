@@ -29,7 +29,7 @@ from walras.sdk.client import Client
 from walras.sdk.keys import read_seed
 from walras.sdk.node import Node
 
-INTERVAL_MS, TIMEOUT_MS = 400, 150
+INTERVAL_MS, TIMEOUT_MS = 1_000, 400
 FAST = {
     "probe_interval_ms": INTERVAL_MS,
     "probe_timeout_ms": TIMEOUT_MS,
@@ -55,7 +55,7 @@ async def auction(world: World) -> None:
     """One batch of two orders that cross."""
     await world.submit(sell(ANN.public_key), ANN)
     await world.submit(buy(BOB.public_key), BOB)
-    await soon(world.auction(), 30)
+    await soon(world.auction())
 
 
 async def test_a_stopped_node_is_ejected_by_the_log_and_comes_back(tmp_path: Path) -> None:
@@ -79,18 +79,18 @@ async def test_a_stopped_node_is_ejected_by_the_log_and_comes_back(tmp_path: Pat
         def at(key: bytes) -> str:
             return standing.status(key, world.clock()).state
 
-        await until(lambda: standing.status(key, world.clock()).rtt_us, 10)
+        await until(lambda: standing.status(key, world.clock()).rtt_us)
         os.kill(process.pid, signal.SIGSTOP)
         stopped = world.clock()
         try:
-            await until(lambda: at(key) == State.EJECTED, 10)
+            await until(lambda: at(key) == State.EJECTED)
             # Due times lie in the first part of each epoch: the second failure is within three.
-            assert world.clock() - stopped <= 3 * INTERVAL_MS + 100  # for a busy machine
+            assert world.clock() - stopped <= 3 * INTERVAL_MS + 500  # for a busy machine
             assert at(HONEST.public_key) != State.EJECTED
         finally:
             os.kill(process.pid, signal.SIGCONT)
         epoch = world.state.fleet.epochs[own].epoch
-        await until(lambda: world.state.fleet.epochs[own].epoch >= epoch + 2, 10)
+        await until(lambda: world.state.fleet.epochs[own].epoch >= epoch + 2)
         await auction(world)  # its sealing tells the time
         assert at(key) != State.EJECTED
 

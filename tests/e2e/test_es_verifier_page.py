@@ -105,7 +105,7 @@ def command(*args: str | Path) -> tuple[int, Any]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     text = done.stdout or done.stderr
     return done.returncode, json.loads(text) if "--json" in args else text

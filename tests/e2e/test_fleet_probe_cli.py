@@ -43,7 +43,7 @@ async def engine(folder: Path, prober: Signer) -> AsyncIterator[World]:
         await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
         await world.submit(sell(ANN.public_key), ANN)
         await world.submit(buy(BOB.public_key), BOB)
-        await soon(world.auction(), 30)
+        await soon(world.auction())
         yield world
 
 
@@ -112,7 +112,7 @@ async def test_an_engine_with_two_logs_is_caught(tmp_path: Path) -> None:
         watch.refresh = refresh  # type: ignore[method-assign]  # the engine shows a fork
         seed = read_seed(tmp_path / "prober.key")
         with pytest.raises(AuditFailure) as caught:
-            await soon(_probe(watch, seed, world.engine.verifier_key), 30)
+            await soon(_probe(watch, seed, world.engine.verifier_key))
         assert caught.value.reason is Reason.SPLIT_VIEW
         assert caught.value.fields["note"] == fork.decode()
         assert prober.public_key not in world.state.fleet.epochs

@@ -298,7 +298,7 @@ async def test_several_problems_in_one_call() -> None:
     guest = Recording([Moody(), Moody()], KEY)
     async with serving(guest) as address, dialled(address) as node:
         sent = [outgoing(number=number) for number in range(1, 6)]
-        stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        stream = asked(node, sent, seconds=30.0, max_bids=1, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         assert len(guest.requests) == 1
@@ -325,7 +325,7 @@ async def test_a_call_that_is_cut_off_ends_all_its_parts() -> None:
 
     async with serving(Quitter(One(), KEY)) as address, dialled(address) as node:
         sent = [outgoing(number=number) for number in range(1, 4)]
-        stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=b"")
+        stream = asked(node, sent, seconds=30.0, max_bids=1, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         assert found[0] == Answer(1, b"x", 3, ended=True)
@@ -346,7 +346,7 @@ async def test_a_node_that_knows_the_log_keeps_its_checkpoints_only() -> None:
     async with serving(guest) as address, dialled(address) as node:
         for number, checkpoint in enumerate(came, start=1):
             sent = [outgoing(number=number)]
-            stream = asked(node, sent, seconds=10.0, max_bids=1, checkpoint=checkpoint)
+            stream = asked(node, sent, seconds=30.0, max_bids=1, checkpoint=checkpoint)
             async with aclosing(stream):
                 assert [answer.fault async for answer in stream] == [None, None]
             kept.append(guest.checkpoint)
@@ -390,7 +390,7 @@ async def test_answers_out_of_order(wrong: pb.SolveResponse) -> None:
     described = pb.DescribeResponse(public_key=KEY.public_key).SerializeToString()
     answer = wrong.SerializeToString()
     async with raw_server(described, (answer, answer)) as address, dialled(address) as node:
-        stream = asked(node, [outgoing()], seconds=10.0, max_bids=9, checkpoint=b"")
+        stream = asked(node, [outgoing()], seconds=30.0, max_bids=9, checkpoint=b"")
         async with aclosing(stream):
             found = [answer async for answer in stream]
         ends = [answer for answer in found if answer.ended]

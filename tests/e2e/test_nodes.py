@@ -47,7 +47,7 @@ async def batch(world: World) -> AuctionReport:
     """One more pair, and its auction."""
     await world.submit(sell(ANN.public_key), ANN)
     await world.submit(buy(BOB.public_key), BOB)
-    return await soon(world.auction(), 30)
+    return await soon(world.auction())
 
 
 def of(report: AuctionReport, name: str) -> SolverReport:
@@ -279,7 +279,7 @@ async def test_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 
 async def connected(world: World, count: int) -> None:
-    await until(lambda: len(world.engine.fleet.ready()) >= count, 20)
+    await until(lambda: len(world.engine.fleet.ready()) >= count)
 
 
 async def test_child_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ async def test_strangers_are_turned_away_before_anything_waits(tmp_path: Path) -
         stranger = signer("stranger")
         made = PriceFeed(DOMAIN, stranger.public_key, 1, 1, {USD: 1})
         async with world.engine.auctioneer.idle:
-            refused = await soon(refusal(put(world, sign_record(made, stranger))), 5)
+            refused = await soon(refusal(put(world, sign_record(made, stranger))))
         assert refused.reason == "SIGNER_UNKNOWN"
 
 
@@ -223,7 +223,7 @@ async def test_prices_are_said_on_the_command_line(
     async with feeding(tmp_path) as world:
         await world.engine.auctioneer.open()
         await world.open_market()
-        await soon(_feed(["USD=0.0005", "ETH=1"], FAY, world.address, "", as_json=True), 20)
+        await soon(_feed(["USD=0.0005", "ETH=1"], FAY, world.address, "", as_json=True))
         document = json.loads(capsys.readouterr().out)
         assert document["prices"] == {USD: str(5 * 10**17), ETH: str(10**9)}
         prices = world.state.market.pricing.feeds[FAY.public_key].prices
@@ -232,5 +232,5 @@ async def test_prices_are_said_on_the_command_line(
             ETH: 10**9,
         }
         with pytest.raises(InvalidInput) as error:
-            await soon(_feed(["USD=1"], signer("no"), world.address, "", as_json=True), 20)
+            await soon(_feed(["USD=1"], signer("no"), world.address, "", as_json=True))
         assert error.value.reason is Reason.SIGNER_UNKNOWN

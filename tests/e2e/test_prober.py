@@ -86,7 +86,7 @@ class Watcher:
     async def next(self, count: int = 1) -> dict[bytes, Probed]:
         """The report after so many more."""
         wanted = len(self.reports) + count
-        await until(lambda: len(self.reports) >= wanted, 15)
+        await until(lambda: len(self.reports) >= wanted)
         return self.reports[wanted - 1]
 
 
@@ -285,7 +285,7 @@ async def test_a_stopped_node_is_ejected_within_three_intervals_and_comes_back(
         os.kill(pid, signal.SIGSTOP)
         stopped = WALL()
         try:
-            await until(lambda: ejected, 10)
+            await until(lambda: ejected)
             assert ejected[0] - stopped <= 3 * INTERVAL_MS + 100  # for a busy machine
             assert standing.status(key, WALL()).state == "ejected"
             silent = watcher.reports[-1][key]
@@ -294,7 +294,7 @@ async def test_a_stopped_node_is_ejected_within_three_intervals_and_comes_back(
             await watcher.next()
         finally:
             os.kill(pid, signal.SIGCONT)
-        await until(lambda: watcher.reports[-1][key].rtt_us is not None, 10)
+        await until(lambda: watcher.reports[-1][key].rtt_us is not None)
         await until(
             lambda: not standing.tick(WALL()) and standing.status(key, WALL()).state != "ejected",
             10,
@@ -307,8 +307,8 @@ async def test_nobody_there_and_then_somebody() -> None:
     async with watching({A.public_key: address}) as watcher:
         assert (await watcher.next())[A.public_key].rtt_us is None
         async with serving(Node(Crosser(), A), address):
-            await until(lambda: watcher.reports[-1][A.public_key].rtt_us is not None, 10)
-        await until(lambda: watcher.reports[-1][A.public_key].rtt_us is None, 10)
+            await until(lambda: watcher.reports[-1][A.public_key].rtt_us is not None)
+        await until(lambda: watcher.reports[-1][A.public_key].rtt_us is None)
 
 
 async def test_nodes_come_go_and_move() -> None:
@@ -325,7 +325,7 @@ async def test_nodes_come_go_and_move() -> None:
         assert (await watcher.next(2))[A.public_key].rtt_us is not None
         assert next(iter(watcher.prober._channels.values()))[0] == second
         watcher.targets = {}
-        await until(lambda: not watcher.prober._channels, 5)
+        await until(lambda: not watcher.prober._channels)
 
 
 async def garbage(request: bytes) -> bytes:
@@ -406,7 +406,7 @@ async def test_three_probers_one_median() -> None:
         for watcher in watchers:
             watcher.listener = standing.apply
         async with probing_by(*watchers):
-            await until(lambda: all(watcher.reports for watcher in watchers), 10)
+            await until(lambda: all(watcher.reports for watcher in watchers))
             await until(lambda: standing.status(A.public_key, WALL()).probers == 3)
         least = sorted(
             min(report[A.public_key].rtt_us or 0 for report in watcher.reports[-4:])
@@ -444,7 +444,7 @@ async def test_who_wakes_too_late_says_nothing() -> None:
 
         watcher.prober._sleep_until = oversleep  # type: ignore[method-assign]  # the fault
         async with probing_by(watcher):
-            await until(lambda: watcher.prober.missed >= 1, 10)
+            await until(lambda: watcher.prober.missed >= 1)
         assert not watcher.reports
 
 

@@ -107,7 +107,7 @@ async def batch(world: World) -> AuctionReport:
     """One more pair of intents that cross, and its auction."""
     await world.submit(sell(ANN.public_key), ANN)
     await world.submit(buy(BOB.public_key), BOB)
-    return await soon(world.auction(), 30)
+    return await soon(world.auction())
 
 
 def winners(report: AuctionReport) -> set[str]:
@@ -245,7 +245,7 @@ def walras_ray(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
     return subprocess.run(
         [sys.executable, "-c", code, "ray", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=90,
+        capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ async def asked(
     node: Node,
     problems: Sequence[Outgoing],
     *,
-    seconds: float = 10.0,
+    seconds: float = 30.0,
     max_bids: int = 100,
     bid_bytes: int = MAX_BID_BYTES,
     allowance: Allowance | None = None,

@@ -35,6 +35,9 @@ from walras.market.kinds import AnyVenue
 from walras.rpc.server import start
 from walras.sdk.signing import sign_record
 
+PATIENCE = 60.0
+"""Seconds. Nobody waits so long but where it fails: machines that run tests are busy ones."""
+
 
 @dataclass(slots=True)
 class Clock:
@@ -184,14 +187,14 @@ async def first(stream: Any) -> Any:
     raise AssertionError("the stream ended without an answer")
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for what nothing tells of."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the engine's parts have no event for it
             await asyncio.sleep(0.002)
 
 
-async def soon(call: Awaitable[Any], seconds: float = 10.0) -> Any:
+async def soon(call: Awaitable[Any], seconds: float = PATIENCE) -> Any:
     """`call`, or a failure within `seconds`."""
     async with asyncio.timeout(seconds):
         return await call

@@ -208,7 +208,7 @@ def test_without_the_extra_the_pure_candidates_remain() -> None:
         "print(sorted(CANDIDATES), forecaster.chosen(1, 0.95))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.stdout == "['linear', 'persistence'] linear\n", done.stderr
 
