@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := engine solvers tests bench
 
-.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues vectors parity bench-selection bench-audit fuzz constraints clean
+.PHONY: help demo dev test lint types layers stubs check wheel bench bench-fleet bench-venues bench-routing bench-batch bench-portfolio vectors parity bench-selection bench-audit fuzz constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -65,14 +65,24 @@ bench-audit: .venv/ready ## Measure the audit of 100 large auctions; or AUCTIONS
 bench-venues: .venv/ready ## Measure one exact quote of each kind of venue
 	@$(BIN)/python -m bench venues
 
+bench-portfolio: .venv/ready ## Run all built-in solvers on published batches, where they are at hand
+	@$(BIN)/python -m bench portfolio
+
+bench-routing: .venv/ready ## Measure one order through up to 100,000 pools against other routers
+	@$(BIN)/python -m bench routing $(if $(QUICK),--quick)
+
+bench-batch: .venv/ready ## Measure whole batches of up to 1,000,000 intents
+	@$(BIN)/python -m bench batch $(if $(QUICK),--quick)
+
 vectors: .venv/ready ## Write the protocol's test vectors anew
 	@$(BIN)/python docs/vectors/make.py
 
 fuzz: .venv/ready ## Fuzz whatever reads bytes from outside, each target for SECONDS=60
 	@PYTHONPATH=tests:. $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
-parity: .venv/ready ## Compare 100,000 swaps of each kind of pool with the contracts' bytecode
+parity: .venv/ready ## Compare 100,000 swaps of each kind of pool with the contracts' bytecode; fuzz solvers
 	@WALRAS_PARITY_CASES=$${WALRAS_PARITY_CASES:-100000} $(BIN)/pytest -n 2 -q tests/contract/test_parity.py
+	@WALRAS_FUZZED_MARKETS=$${WALRAS_FUZZED_MARKETS:-10000} $(BIN)/pytest -n 2 -q tests/contract/test_fuzzed_markets.py
 
 constraints: ## Pin the newest releases that fit into constraints.txt
 	@$(BIN)/uv pip compile --quiet --extra dev --no-annotate --no-header --no-emit-index-url \

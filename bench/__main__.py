@@ -1,10 +1,14 @@
-"""`make bench`: every benchmark, or those named: `fleet` is all of the fleet's."""
+"""`make bench`: every benchmark, or those named: `fleet` is all of the fleet's.
+
+`--quick` shortens those that have a short run.
+"""
 
 import sys
 
 from bench import (
     auctions,
     audit,
+    batch,
     byte_flip,
     fleet_capacity,
     fleet_dispatch,
@@ -12,6 +16,8 @@ from bench import (
     fleet_sim,
     intake,
     machine,
+    portfolio,
+    routing,
     selection,
     venues,
 )
@@ -28,6 +34,9 @@ BENCHES = {
     "audit": audit.run,
     "selection": selection.run,
     "venues": venues.run,
+    "routing": routing.run,
+    "batch": batch.run,
+    "portfolio": portfolio.run,
     "byte-flip": byte_flip.run,
     **FLEET,
 }
@@ -35,7 +44,7 @@ BENCHES = {
 
 def main() -> None:
     """Run them."""
-    asked = sys.argv[1:] or list(BENCHES)
+    asked = [name for name in sys.argv[1:] if not name.startswith("--")] or list(BENCHES)
     names = [name for one in asked for name in (FLEET if one == "fleet" else [one])]
     print(machine.describe())
     for name in names:

@@ -195,7 +195,7 @@ class Writer:
             )
             signed = sign_record(promise, solver)
             made.append((ReceivedCommitment(signed, solver.public_key, tx.now_ms), data, salt))
-        committed = close_commitments(sealed, [one for one, _, _ in made], tx.now_ms)
+        committed = close_commitments(sealed, [one for one, _, _ in made], tx.now_ms, tx.now_ms)
         tx.blob(committed.blob())
         tx.record(committed.record())
         collected = Collected()

@@ -9,12 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-from auctions import bids, selection
+from auctions import bids
 from chance import dispatch, vrf
 from intents import intents
 from logs import notes, proofs
 from records import envelopes, sealed_bids
 from swaps import venues
+from winners import selection
 
 VECTORS = {
     "envelopes": envelopes,

@@ -139,11 +139,15 @@ def sealed_bids() -> Any:
     committed = sign_record(made, solver)
     receipt = BidReceipt(DOMAIN, 7, solver.public_key, (sha256(committed).digest(),), NOW + 2)
     listed = encode_commitments([ReceivedCommitment(committed, solver.public_key, NOW + 2)])
-    closing = Committed(7, 1, sha256(listed).digest(), NOW + 1_000)
+    closing = Committed(7, 1, sha256(listed).digest(), NOW + 1_000, NOW + 3_000)
     ephemeral = seed_of("ephemeral")
     box = _box(bid + salt, public, ephemeral)
     if open_bid(box, commitment, secret) != (bid, salt):
         raise AssertionError("the box does not open")
+    opening = sign_record(Opening(DOMAIN, 7, solver.public_key, commitment, box), solver)
+    opened = BidReceipt(
+        DOMAIN, 7, solver.public_key, (sha256(opening).digest(),), NOW + 1_500, (commitment,)
+    )
     wrong = {
         "another bid in the box": (_box(bid[:-1] + b"\x00" + salt, public, ephemeral), secret),
         "another salt in the box": (_box(bid + bytes(32), public, ephemeral), secret),
@@ -170,7 +174,8 @@ def sealed_bids() -> Any:
             "set": sha256(commitment).digest(),
             "ephemeral_secret": ephemeral,
             "sealed": box,
-            "opening": sign_record(Opening(DOMAIN, 7, solver.public_key, commitment, box), solver),
+            "opening": opening,
+            "opening_receipt": sign_record(opened, engine),
             "payload_types": {
                 kind.value: kind.payload_type
                 for kind in (Kind.TASK, Kind.COMMITMENT, Kind.BID_RECEIPT, Kind.OPENING, Kind.BID)

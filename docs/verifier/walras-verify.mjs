@@ -807,15 +807,22 @@ export async function verifyLog(read, key, { policy, earlier = [], progress = ()
  */
 async function firstOpened(read, note, key) {
   if (await isSignedBy(parseNote(note), key)) return [await openCheckpoint(note, key), key];
-  const { size } = parseHead(parseNote(note).text);
+  const { size, root } = parseHead(parseNote(note).text);
   const bindings = [];
-  let first = 0;
+  const tree = new Tree();
   for await (const [tile, data] of readTiles(read, row(null, size), MAX_BUNDLE_BYTES)) {
     const entries = bundleEntries(tile, data);
-    bindings.push(...bindingsAmong(entries, first));
-    first += entries.length;
+    bindings.push(...bindingsAmong(entries, tree.size));
+    await tree.extend(await Promise.all(entries.map(leafHash)));
   }
-  const terms = await followKeys(bindings, key);
+  let terms;
+  try {
+    terms = await followKeys(bindings, key);
+  } catch (error) {
+    // A false binding is the log's only if the checkpoint commits to it; else the host slipped it in.
+    if (error.code !== "KEY_BINDING_INVALID" || equal(await tree.root(), root)) throw error;
+    throw await rootMismatch(tree, new Map(), { size, root });
+  }
   return [await openAtSize(note, terms), keyAt(terms, size)];
 }
 
@@ -1085,7 +1092,7 @@ export function folderReader(fs, folder) {
 const USAGE = `usage: node walras-verify.mjs FOLDER_OR_URL --key VERIFIER_KEY [options]
        node walras-verify.mjs --receipt PROOF --key VERIFIER_KEY [options]
 
-  --key VERIFIER_KEY   the log's key, from somewhere its host has no say in
+  --key VERIFIER_KEY   the log's key, or a file with it, from somewhere its host has no say in
   --policy FILE        require a quorum of witnesses (C2SP tlog-policy)
   --earlier FILE       a checkpoint seen before; may stand several times
   --receipt PROOF      check a receipt (C2SP tlog-proof) instead of a log …
@@ -1131,7 +1138,7 @@ async function checked(fs, { key: vkey, policy: rules, earlier, receipt, record 
     throw new InvalidInput("FIELD_INVALID", `say what to check, and with which key\n${USAGE}`);
   }
   const load = async (path) => new Uint8Array(await fs.readFile(path));
-  const key = await parseVerifierKey(vkey);
+  const key = await parseVerifierKey(await keyText(fs, vkey));
   const policy = rules && (await parsePolicy(await load(rules)));
   if (receipt) {
     const entry = record ? await load(record) : null;
@@ -1140,6 +1147,15 @@ async function checked(fs, { key: vkey, policy: rules, earlier, receipt, record 
   const read = /^https?:/.test(log) ? urlReader(log) : folderReader(fs, log);
   const notes = await Promise.all(earlier.map(load));
   return summary(await verifyLog(read, key, { policy, earlier: notes }));
+}
+
+/** A verifier key that is given, or that the file of this name holds. */
+async function keyText(fs, vkey) {
+  try {
+    return (await fs.readFile(vkey, "utf8")).trim();
+  } catch {
+    return vkey;
+  }
 }
 
 /**

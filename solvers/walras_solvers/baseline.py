@@ -93,7 +93,7 @@ def group_bids(problem: Problem, deadline: Deadline) -> Iterator[GroupBid]:
 def _group_bid(
     problem: Problem, router: Router, group: str, members: Sequence[OpenIntent]
 ) -> GroupBid | None:
-    orders = _orders(problem, members)
+    orders = orders_of(problem, members)
     if not orders:
         return None
     single = len(members[0].intent.legs) == 1
@@ -119,7 +119,7 @@ def _group_bid(
     return best
 
 
-def _orders(problem: Problem, members: Sequence[OpenIntent]) -> list[Order]:
+def orders_of(problem: Problem, members: Sequence[OpenIntent]) -> list[Order]:
     """The group's intents, most willing first, each within what its owner has left."""
     orders = []
     for found in members:

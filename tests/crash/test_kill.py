@@ -66,7 +66,7 @@ from walras.sdk.status import to_error
 KILLS = 12
 KILLED_AT_START = 3
 """Of these kills come before the engine serves."""
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 LONGEST_RUN = 0.8
 """Seconds from the first answer to the kill, at most."""
 
@@ -261,7 +261,7 @@ async def pool_node() -> AsyncIterator[str]:
         await server.stop(None)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(pool_node())

@@ -19,7 +19,7 @@ from walras.api.v1 import intent_service_pb2
 from walras.audit import envelope
 from walras.core.bids import Bundle
 from walras.core.intents import Decay
-from walras.ledger.state import BUFFER
+from walras.ledger.settlement import BUFFER
 from walras.protocol.codec import decode
 from walras.protocol.records import Kind
 from walras.sdk.node import Node

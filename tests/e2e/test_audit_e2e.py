@@ -32,9 +32,10 @@ from support.audit.scenario import (
 from support.audit.scripted_node import Task
 
 from walras.api.v1 import intent_service_pb2 as ipb
+from walras.audit.counts import Counts
 from walras.audit.merkle import Tree
 from walras.audit.note import format_vkey, parse_vkey
-from walras.audit.replay import Counts, Replay
+from walras.audit.replay import Replay
 from walras.core.errors import Reason, WalrasError
 from walras.protocol.records import Awarded, Cancel, Withdrawal
 from walras.sdk.client import Client

@@ -56,10 +56,16 @@ async def restless(request: Request) -> Response:
     return Response(409, b"%d\n" % ((old + 1) % 7), SIZE_TYPE)
 
 
+async def forked(request: Request) -> Response:
+    """Names the checkpoint's own size, when it is asked about it too."""
+    return Response(409, b"%d\n" % parse_request(request.body).head.size, SIZE_TYPE)
+
+
 BAD: list[tuple[str, Handler, str]] = [
     ("hangs", hang, "too slow"),
     ("is ahead", ahead, "was it set back?"),
     ("is restless", restless, "cosigned after none"),
+    ("has another root", forked, "did the log fork?"),
     ("says nothing", fixed(200, b""), "signature lines"),
     ("babbles", fixed(200, bytes(range(256))), "UTF-8"),
     ("signs as another", fixed(200, line("good")), "no cosignature of its key"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,16 +79,29 @@ def test_an_auction_fills_and_tells(run: tuple[Path, Any]) -> None:
     assert made["score"] > 0
     assert made["rejected"] == 0
     assert made["winners"] <= made["bids"]
+    assert made["bound"] >= made["score"]
+    assert made["share_of_bound"] == made["score"] * 10**6 // made["bound"] / 10**6
     assert made["solvent"] is True
     [solver] = made["solvers"]
     assert (solver["name"], solver["fault"]) == ("baseline", "")
     assert solver["score"] == made["score"]
     phases = {"load", "submit", "nodes", "seal", "solve", "check", "close", "open", "select"}
-    phases |= {"settle", "log"}
+    phases |= {"settle", "bound", "log"}
     assert set(made["seconds"]) == phases
     # The deadline is an upper bound: the batch ends when everybody has answered.
     assert made["seconds"]["solve"] < 15
     assert Path(made["out"]) == out
+
+
+def test_the_bound_is_computed_again_from_the_log(run: tuple[Path, Any], tmp_path: Path) -> None:
+    out, made = run
+    prices = tmp_path / "auction.json"
+    prices.write_text(json.dumps(made))
+    [again] = document("bound", out, "--prices", prices)
+    for name in ("auction_id", "intents", "score", "bound", "share_of_bound", "bound_prices"):
+        assert again[name] == made[name]
+    [searched] = document("bound", out, "--seconds", "2")
+    assert searched["bound"] >= made["score"]
 
 
 def test_the_audit_of_it_holds_and_agrees(run: tuple[Path, Any], tmp_path: Path) -> None:
@@ -165,10 +179,15 @@ def test_an_unknown_solver_is_a_fault_with_a_name(market: Path, tmp_path: Path) 
 
 def test_solvers_are_listed_and_checked(market: Path) -> None:
     assert {"baseline", "optimizer"} <= set(document("solver", "list"))
-    checked = document("solver", "check", "baseline", "--market", market, "--seconds", "0.3")
-    own = [result for result in checked["results"] if result["solver"] == "baseline"]
-    assert len(own) == 3
-    assert all(result["invalid"] == [] and int(result["score"]) > 0 for result in own)
+    few = ("--markets", "1", "--seconds", "0.5", "--against", "optimizer")
+    checked = document("solver", "check", "baseline", "--market", market, "--market", market, *few)
+    assert checked["ok"]
+    assert checked["rejected"] == []
+    names = [one["market"] for one in checked["markets"]]
+    assert names == ["seed 1", "market.json", "market.json"]
+    for one in checked["markets"]:
+        assert [result["solver"] for result in one["results"]] == ["baseline", "optimizer"]
+        assert int(one["results"][0]["score"]) > 0
 
 
 def test_a_solver_that_breaks_a_rule_is_told_which(
@@ -176,9 +195,11 @@ def test_a_solver_that_breaks_a_rule_is_told_which(
 ) -> None:
     (tmp_path / "greedy_solver.py").write_text(GREEDY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = walras("solver", "check", "greedy_solver:Greedy", "--seconds", "0.3", code=1)
-    assert "LIMIT_BROKEN" in done.stdout
-    assert "NODE_FAILED" in done.stderr
+    words = ("--markets", "2", "--seconds", "0.3", "--against", "baseline")
+    done = walras("solver", "check", "greedy_solver:Greedy", *words, code=1)
+    assert re.search(r"seed [12]: intent [0-9a-f]{64} settles for .* below its limit", done.stdout)
+    assert "→ leave the intent out, or move the price" in done.stdout
+    assert "NODE_FAILED: greedy_solver:Greedy does not pass: bids" in done.stderr
 
 
 GREEDY = '''

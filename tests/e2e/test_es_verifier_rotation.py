@@ -10,10 +10,12 @@ from support.audit.rotation_scenario import rotated
 from support.audit.scenario import DOMAIN, signer
 from support.verifier.node import EsVerifier, b64, es_verifier
 
+from walras.audit import envelope
 from walras.audit.note import NoteKey, format_vkey
 from walras.audit.verifier import verify_entries
 from walras.core.errors import AuditFailure, Reason, WalrasError
 from walras.protocol.keys import KeyBinding, Role
+from walras.protocol.records import Kind
 from walras.store.folder import FolderSource, write_log_folder
 
 MALLORY = signer("mallory")
@@ -104,3 +106,18 @@ def test_a_binding_twice(es: EsVerifier, tmp_path: Path) -> None:
     forgery.leaves.insert(at + 1, forgery.leaves[at])
     found = verdict(es, tmp_path, forgery.log(), made.signers[0].public_key)
     assert found == (Reason.KEY_BINDING_INVALID.value, str(at + 1))
+
+
+@pytest.mark.parametrize("trusted", [0, 2])
+def test_a_binding_that_the_host_slips_in_is_the_hosts(
+    es: EsVerifier, tmp_path: Path, trusted: int
+) -> None:
+    """The checkpoint does not commit to it, so no key of the log is to blame."""
+    made = rotated()
+    false = envelope.seal(Kind.KEY_BINDING.payload_type, b"\xff\xff", made.signers[0])
+    leaves = [*made.log.leaves[:-1], false]
+    lying = LogCopy(made.log.note, leaves, made.log.blobs, made.log.tiles)
+    key = made.signers[trusted].public_key
+    assert verdict(es, tmp_path, lying, key)[0] == "ROOT_MISMATCH"
+    forged = signed_log(leaves, made.log.blobs, DOMAIN, made.signers[-1])
+    assert verdict(es, tmp_path, forged, key)[0] == "KEY_BINDING_INVALID"

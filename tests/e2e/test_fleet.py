@@ -99,7 +99,8 @@ def still(shown: Any) -> Any:
 
 
 async def test_nodes_are_seen_drained_resumed_and_verified(tmp_path: Path) -> None:
-    async with three(tmp_path / "engine") as world:
+    rules = {"slow_start_ms": 300_000}  # it lasts as long as the test does
+    async with three(tmp_path / "engine", fleet=rules) as world:
         at = ("--address", world.address)
         key = ("--key", str(tmp_path / "engine/operator.key"))
         await auction(world)
@@ -116,7 +117,7 @@ async def test_nodes_are_seen_drained_resumed_and_verified(tmp_path: Path) -> No
         assert still(looks) == still(listed)
         assert shown["node"]["public_key"] == signer("north").public_key.hex()
         assert (shown["node"]["group"], shown["errors"], shown["why"] != "") == ("n", "0", True)
-        assert 0 < int(shown["until_ms"]) <= 10_000  # of its slow start
+        assert 0 < int(shown["until_ms"]) <= 300_000  # of its slow start
         zero = ("call_errors", "probe_errors", "blocks", "canary_miss_bps")
         assert [shown[name] for name in zero] == [0, 0, 0, 0]
 
@@ -150,7 +151,8 @@ async def test_nodes_are_seen_drained_resumed_and_verified(tmp_path: Path) -> No
 
 
 async def test_what_people_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with three(tmp_path / "engine") as world:
+    rules = {"slow_start_ms": 300_000}  # it lasts as long as the test does
+    async with three(tmp_path / "engine", fleet=rules) as world:
         at = ("--address", world.address)
         key = ("--key", str(tmp_path / "engine/operator.key"))
         new = await asyncio.to_thread(walras, "fleet", "list", *at)
@@ -299,7 +301,9 @@ async def test_a_killed_node_is_rerouted_within_the_batch_and_comes_back(
         flags: dict[str, Any] = {"solvers": solvers, "fleet": rules, "solve_ms": 20_000}
         world = await stack.enter_async_context(running(tmp_path / "engine", **flags))
         await furnish(world)
-        node = next(n for n in world.engine.fleet.ready() if n.name == "mortal")
+        ready = world.engine.fleet.ready
+        await until(lambda: len(ready()) == 3)
+        node = next(n for n in ready() if n.name == "mortal")
         assert node._process is not None
         first = node._process.pid
         for _ in range(10):

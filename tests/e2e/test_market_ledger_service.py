@@ -37,7 +37,7 @@ from walras.api.v1 import record_pb2
 from walras.audit import envelope
 from walras.audit.keys import Signer
 from walras.core.assets import Asset
-from walras.ledger.state import BUFFER
+from walras.ledger.settlement import BUFFER
 from walras.market.kinds import (
     Bridge,
     Concentrated,

@@ -172,7 +172,7 @@ async def test_time_is_shared_among_those_that_wait() -> None:
     """Ten problems at one slot, each worked on until its deadline: all are in time."""
     async with serving(sdk.Node(UntilTheEnd(), KEY)) as address, dialled(address) as node:
         every = await asyncio.gather(
-            *(answers(node, outgoing(number=n), seconds=2.0) for n in range(1, 11))
+            *(answers(node, outgoing(number=n), seconds=5.0) for n in range(1, 11))
         )
         assert [len([a for a in one if a.bid]) for one in every] == [1] * 10
 

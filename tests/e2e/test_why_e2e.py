@@ -103,7 +103,7 @@ def test_every_commitment_has_its_reason() -> None:
                     assert found.fields["reason"].startswith(("OPENING_", "COMMITMENT_"))
     assert verdicts[Verdict.UNOPENED] >= 3
     assert verdicts[Verdict.VOIDED] >= 2
-    assert verdicts[Verdict.WON] == 2
+    assert verdicts[Verdict.WON] >= 2
     assert verdicts[Verdict.OUTBID] >= 4
 
 

@@ -106,7 +106,7 @@ async def test_it_refuses_with_the_specified_statuses(tmp_path: Path) -> None:
             (3, 9, TREE, 409),
             (9, 9, TREE, 409),
             (7, 3, TREE, 400),  # a rollback, said openly
-            (7, 7, FORK, 422),
+            (7, 7, FORK, 409),  # as the specification has it
             (7, 9, FORK, 422),
         ]:
             answer = await add(peer, old, new, tree)

@@ -51,6 +51,7 @@ def run_target(name: str, arguments: list[str]) -> None:
 def fuzz(name: str, seconds: int) -> bool:
     """Fuzz one target in a process of its own and print a line; whether it bore everything."""
     FOUND.mkdir(parents=True, exist_ok=True)
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)  # git keeps no empty folder
     with tempfile.TemporaryDirectory() as fresh:
         command = [
             *(sys.executable, "-m", "fuzz", "--target", name, fresh, str(CORPUS / name)),

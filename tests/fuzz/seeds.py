@@ -139,8 +139,9 @@ def of_nodes() -> Iterator[tuple[str, bytes]]:
     assert isinstance(record, Sealed)
     task = Task(*named, (batch.digest,), record.sealed_ms, record.deadline_ms, record.bid_key)
     receipt = BidReceipt(*named, (sha256(bid).digest(),), record.sealed_ms)
+    opened = BidReceipt(*named, (sha256(sealed).digest(),), record.sealed_ms, (digest,))
     closing = piece(Kind.COMMITTED, _body(Kind.COMMITTED))
-    for kept in (signed_piece(task), signed_piece(receipt), closing):
+    for kept in (signed_piece(task), signed_piece(receipt), signed_piece(opened), closing):
         yield "evidence", kept
         yield "record", kept[:1] + kept[3:]
     yield "evidence", signed_piece(task) + signed_piece(receipt) + closing

@@ -246,7 +246,7 @@ def sealed_bids(data: bytes) -> None:
     solver = SOLVERS[0]
     made = [_sealed(kind, body, solver) for kind, body in pieces(data)]
     received = [ReceivedCommitment(one, solver.public_key, 1) for one in (data, *made, *made)]
-    closed = close_commitments(batch, received, 2)
+    closed = close_commitments(batch, received, 2, 3)
     assert len(closed.outcomes) == len(received)
     for place in closed.places().values():
         for opening in (data, *made):

@@ -23,7 +23,7 @@ ASSETS = {ETH: 10**18 / 3_000, USDC: 10**6, DAI: 10**18}  # atoms for a dollar
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.describe().name)
 def test_bids_for_generated_markets_are_valid(solver: Solver, seed: int) -> None:
     made = generated(seed, 40)
-    sent = bids(solver, made, 3.0)  # raises if any of them would be rejected
+    sent = bids(solver, made, 1.5)  # raises if any of them would be rejected
     assert sent
     if isinstance(solver, Optimizer):
         assert len(sent) <= MOST
@@ -61,4 +61,4 @@ def crossing_markets(draw: st.DrawFn) -> Problem:
 @given(crossing_markets())
 @settings(max_examples=40, deadline=None)
 def test_bids_without_venues_are_valid(made: Problem) -> None:
-    bids(Optimizer(), made, 3.0)
+    bids(Optimizer(), made, 0.5)

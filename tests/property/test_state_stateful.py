@@ -32,7 +32,7 @@ from walras.core.errors import BidRejected, InvalidInput, Reason
 from walras.core.intents import Intent
 from walras.ledger.book import IntentState
 from walras.ledger.changes import Changes
-from walras.ledger.state import BUFFER
+from walras.ledger.settlement import BUFFER
 from walras.protocol.problem import Rules
 from walras.protocol.records import Cancel, Withdrawal
 

@@ -1,17 +1,17 @@
 """Small markets with known answers, and generated ones, for tests of solvers."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from support.auctions import ETH, NOW, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, problem
+from support.auctions import ETH, NOW, USDC, WHOLE_ETH, WHOLE_USDC, intent, problem
 from walras.auction.candidates import ScoredBid
+from walras.cli.sealed_market import seal_market
 from walras.core.intents import Intent
 from walras.datasets.generate import generate
-from walras.datasets.market import Market, to_intent
+from walras.datasets.market import Market
 from walras.market.kinds import AnyVenue, Offer, OrderBook
-from walras.protocol.problem import OpenIntent, Price, Problem, Rules
+from walras.protocol.problem import Price, Problem
 from walras.sdk import Deadline, Proposal, Solver, judged
 
 CALL_4000 = "eip155:1/option:ETH-20261225-4000-C"
@@ -105,36 +105,10 @@ def spread_against_books() -> Problem:
 
 
 def sealed(source: Market) -> Problem:
-    """The problem that a market is, all intents open and all balances in."""
-    owners = {account.id: key(account.id) for account in source.accounts}
-    opened = {}
-    for nonce, one in enumerate(source.intents):
-        if any(
-            asset not in source.prices
-            for asset in (one.settlement_asset, *(leg.asset for leg in one.legs))
-        ):
-            continue
-        made = to_intent(
-            one, "test", owners[one.account], nonce, not_before_ms=0, expiry_ms=1 << 60
-        )
-        name = hashlib.sha256(f"{nonce}".encode()).digest()
-        opened[name] = OpenIntent(name, made, made.units)
-    return Problem(
-        domain="test",
-        auction_id=7,
-        sealed_ms=NOW,
-        rules=source.rules or Rules(),
-        intents=dict(sorted(opened.items())),
-        balances={
-            (owners[account.id], asset): amount
-            for account in source.accounts
-            for asset, amount in account.balances.items()
-        },
-        venues={venue.id: venue for venue in sorted(source.venues, key=lambda v: v.id)},
-        prices=dict(source.prices),
-    )
+    """What an engine would seal of a market."""
+    return seal_market(source, NOW, auction_id=7, domain="test")
 
 
 def generated(seed: int, intents: int) -> Problem:
-    """A generated problem with every kind of venue and intent."""
+    """A generated problem with every kind of venue and intent that `generate` makes."""
     return sealed(generate(seed, assets=12, venues=16, intents=intents))

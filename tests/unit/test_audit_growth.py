@@ -12,10 +12,11 @@ from support.audit.log_copy import LogCopy, read_leaf
 from support.audit.rotation_scenario import rotated
 from support.audit.scenario import Recorded, recorded
 
+from walras.audit.counts import Counts
 from walras.audit.keys import Signer
 from walras.audit.merkle import Tree, verify_consistency
 from walras.audit.note import NoteKey, format_vkey, open_checkpoint
-from walras.audit.replay import Counts, Replay
+from walras.audit.replay import Replay
 from walras.audit.snapshot import decode_paused, encode_paused
 from walras.cli.auditing import Wanted, audit_files
 from walras.cli.state_file import Known, read_state, write_state
@@ -107,7 +108,7 @@ def test_whatever_joins_the_state_joins_the_snapshot() -> None:
         "standing", "version", "at_ms", "epochs", "pending",
     }  # fmt: skip
     assert {f.name for f in fields(Counts) if f.type is not int} == {
-        "records", "intents", "passed_over", "split_views",
+        "records", "intents", "passed_over", "split_views", "unproven_awards",
     }  # fmt: skip
     machine = Replay(bytes(32), lambda _: b"", lambda _: b"")
     assert set(vars(machine)) == {

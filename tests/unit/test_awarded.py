@@ -10,10 +10,18 @@ from support.certified import CAP, SEED, Auction, auction
 
 from walras.auction.award import award
 from walras.auction.awarded import check_award
-from walras.auction.certificate import check_tree, heaviest_leaf
+from walras.auction.certificate import MAX_STEPS, Steps, check_tree, heaviest_leaf
 from walras.auction.components import SCORE_SHIFT, components, tie
+from walras.auction.selection import select
 from walras.core.errors import AuditFailure, Reason
-from walras.protocol.certificate import Certificate, Reference, Tree
+from walras.protocol.certificate import (
+    BRANCH,
+    LEAF,
+    Certificate,
+    Reference,
+    Tree,
+    encode_certificate,
+)
 from walras.protocol.problem import Rules
 
 MADE = auction(5)
@@ -195,3 +203,51 @@ def test_the_checking_side_needs_no_solver() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_what_checking_may_take_has_a_bound() -> None:
+    """Some 100 KB of splits over a long account would keep an auditor at work for as long as the
+    engine likes: 64 MiB of them, for hours.
+    """
+    count, deep = 2_000, 16
+    bids = [candidate(f"{n}", 100, [f"g{n}"], spends={("o", "a"): 10}) for n in range(count)]
+    (component,) = components(bids, {(key("o"), "a"): 10 * count - 1}, None)
+
+    def nodes(depth: int) -> list[int]:
+        return [LEAF] if depth == deep else [depth + BRANCH, *nodes(depth + 1), *nodes(depth + 1)]
+
+    bomb = Tree(0, (), tuple(nodes(0)), (), 0)
+    assert len(encode_certificate(Certificate((bomb,)))) < 1 << 18
+    with pytest.raises(AuditFailure) as caught:
+        check_tree(component, bomb)
+    assert caught.value.reason is Reason.CERTIFICATE_TOO_LARGE
+
+
+def test_all_trees_share_the_steps() -> None:
+    (component,) = components(
+        [candidate("a", 10, ["f", "g"]), candidate("b", 10, ["g", "h"])], {}, None
+    )
+    tree = Tree(0, (), (1, 2, 0, 0), (((0, 5),),), 10)
+    steps = Steps()
+    check_tree(component, tree, None, steps)
+    # Four nodes, a price of a row of two places, and a split at a place of that row.
+    assert MAX_STEPS - steps.left == 4 + 2 + 2
+    few = Steps(2 * 8 - 1)
+    check_tree(component, tree, None, few)
+    with pytest.raises(AuditFailure) as caught:
+        check_tree(component, tree, {"component": 1}, few)
+    assert caught.value.reason is Reason.CERTIFICATE_TOO_LARGE
+    assert caught.value.fields["component"] == "1"
+
+
+def test_an_engine_leaves_out_a_proof_that_takes_too_many_steps() -> None:
+    """The choice stands, with the gap that it then has, and an auditor follows."""
+    made = select(MADE.bids, MADE.problem.balances, SEED, steps=4)
+    proven = select(MADE.bids, MADE.problem.balances, SEED)
+    assert (made.settled, proven.settled) == (False, True)
+    assert made.total <= proven.total < made.bound
+    trees = iter(made.trees)
+    for part in made.parts:
+        if len(part.component.places) > 1:
+            bound = check_tree(part.component, next(trees))
+            assert bound >> SCORE_SHIFT == part.bound

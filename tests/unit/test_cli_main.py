@@ -32,7 +32,7 @@ def test_every_command_has_help_and_json(name: str, capsys: Captured) -> None:
         assert "--json" in shown
 
 
-@pytest.mark.parametrize("name", ["list", "serve", "check"])
+@pytest.mark.parametrize("name", ["list", "serve", "check", "cow", "new"])
 def test_every_solver_command_has_json(name: str, capsys: Captured) -> None:
     assert run(["solver", name, "--help"]) == 0
     assert "--json" in capsys.readouterr().out
@@ -49,6 +49,9 @@ def test_every_fleet_command_has_json(name: str, capsys: Captured) -> None:
 OF_FLEET = {"probe", "ray_up"}
 """Modules of commands that are within `walras fleet` only."""
 
+OF_SOLVER = {"solver_check", "solver_cow", "solver_new"}
+"""Those within `walras solver` only."""
+
 
 def test_the_fleets_overview_names_its_commands(capsys: Captured) -> None:
     assert run(["fleet", "--help"]) == 0
@@ -58,7 +61,7 @@ def test_the_fleets_overview_names_its_commands(capsys: Captured) -> None:
 
 def test_no_command_is_left_out_of_the_overview() -> None:
     folder = Path(main.__file__).parent / "commands"
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"} - OF_FLEET
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"} - OF_FLEET - OF_SOLVER
     assert modules == {f"{name}_" if iskeyword(name) else name for name in COMMANDS}
 
 

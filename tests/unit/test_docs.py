@@ -114,7 +114,7 @@ def test_details_of_rejections_are_those_of_the_code() -> None:
         *("expected", "signer", "solver", "bid_id", "limit", "auction_id", "problem_digest"),
         *("intent", "least", "remaining", "units", "asset", "price", "settlement", "given"),
         *("received", "collar_bps", "available", "owner", "spent", "cause", "execution", "venue"),
-        *("executions", "part"),
+        *("executions", "part", "steps"),
         *("amount_out", "missing", "cost", "surplus", "score"),
     }
     found = rejections()

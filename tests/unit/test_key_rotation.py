@@ -96,6 +96,12 @@ def test_what_nodes_kept_holds_by_the_key_of_its_auction() -> None:
     assert caught.value.reason is Reason.SIGNER_UNKNOWN
 
 
+def test_the_audit_counts_the_keys_that_drew() -> None:
+    made = rotated()
+    counts = made.log.audit(NoteKey(DOMAIN, made.signers[0].public_key))
+    assert counts.vrf_keys_replaced == len(made.vrfs) - 1 == 1
+
+
 def read_task(data: bytes) -> object:
     return read_leaf(data)
 

@@ -5,13 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.audit.attacks import awarded_by, closed_batch, seed, settle_again
 from support.audit.grown import Host, host
 from support.audit.log_copy import LogCopy
 from support.audit.rotation_scenario import rotated
 from support.audit.scenario import Recorded, recorded
 from support.orders import ANN
 
+from walras.auction.awarded import check_award
+from walras.auction.batch import AwardedBatch
+from walras.auction.certificate import heaviest_leaf
+from walras.auction.components import components, score_of
+from walras.audit import envelope
 from walras.audit.cosignature import WitnessKey, cosign
+from walras.audit.counts import Unproven
 from walras.audit.merkle import verify_consistency
 from walras.audit.note import (
     NoteKey,
@@ -22,9 +29,14 @@ from walras.audit.note import (
     with_signatures,
 )
 from walras.audit.policy import Policy, parse_policy
+from walras.audit.snapshot import decode_paused
 from walras.audit.tiles import CHECKPOINT
+from walras.cli.auditing import audit_files
 from walras.cli.monitoring import Monitor
+from walras.cli.state_file import read_state
 from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
+from walras.protocol.certificate import LEAF, Tree
+from walras.protocol.records import Awarded, Kind, Settled
 
 START_S, MAX_AGE_S = 1_700_000_000, 900
 
@@ -169,7 +181,10 @@ def test_a_wrong_award_ends_the_watch_and_is_named(watched: Watched) -> None:
     failure = watched.failure()
     assert (failure.reason, failure.fields["index"]) == (Reason.AWARD_MISMATCH, str(index))
     told = watched.evidence()
-    assert (told["reason"], told["fields"]) == ("AWARD_MISMATCH", {"index": str(index)})
+    assert (told["reason"], told["fields"]) == (
+        "AWARD_MISMATCH",
+        {"index": str(index), "level": "B"},
+    )
     assert told["at_s"] == START_S
 
 
@@ -301,6 +316,16 @@ def test_a_log_that_rests_is_cosigned_anew_and_not_frozen(tmp_path: Path) -> Non
     assert watched.failure().reason is Reason.LOG_FROZEN
 
 
+def test_a_witness_whose_clock_is_ahead_holds_off_no_alarm(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, half(), policy())
+    watched.show(cosigned(half(), START_S + 100 * MAX_AGE_S))
+    assert watched.monitor.round().age_s == 0
+    watched.now_s += MAX_AGE_S
+    assert watched.monitor.round().age_s == MAX_AGE_S
+    watched.now_s += 1
+    assert watched.failure().reason is Reason.LOG_FROZEN
+
+
 def test_an_old_view_that_is_new_to_the_monitor_is_frozen_at_once(tmp_path: Path) -> None:
     """Others may have been shown more since the quorum saw this."""
     watched = Watched(tmp_path, half(), policy())
@@ -320,3 +345,148 @@ def test_what_nobody_signed_accuses_nobody(watched: Watched) -> None:
     found = watched.monitor.round()
     assert found.trouble is not None
     assert not (watched.folder / "evidence").exists()
+
+
+def test_a_binding_that_the_host_slips_in_accuses_nobody(tmp_path: Path) -> None:
+    """The engine's newest key signed the checkpoint, and bindings lead to it; the host adds one."""
+    made, key = rotated(), NoteKey(recorded().key.name, rotated().signers[0].public_key)
+    size = len(made.log.leaves)
+    shown = host(made.log, size, key, made.signers[-1])
+    monitor = Monitor(
+        shown,
+        key,
+        policy=None,
+        state=None,
+        evidence=tmp_path,
+        max_age_s=MAX_AGE_S,
+        clock=lambda: START_S,
+    )
+    false = envelope.seal(Kind.KEY_BINDING.payload_type, b"\xff\xff", made.signers[0])
+    assert monitor.round().trouble is None
+    grown = host(
+        replace(made.log, leaves=[*made.log.leaves, made.log.leaves[-1]]),
+        size + 1,
+        key,
+        made.signers[-1],
+    )
+    lying = host(replace(made.log, leaves=[*made.log.leaves, false]), size + 1, key, ANN)
+    shown.files = lying.files | {
+        path: content for path, content in grown.files.items() if "entries" not in path
+    }
+    trouble = monitor.round().trouble
+    assert trouble is not None
+    assert trouble.reason is Reason.ROOT_MISMATCH
+    assert not any(tmp_path.iterdir())
+    # A binding that the engine's own checkpoint commits to is the engine's.
+    shown.files = host(
+        replace(made.log, leaves=[*made.log.leaves, false]), size + 1, key, made.signers[-1]
+    ).files
+    with pytest.raises(AuditFailure) as caught:
+        monitor.round()
+    assert caught.value.reason is Reason.KEY_BINDING_INVALID
+
+
+def test_whoever_trusts_an_old_key_is_told_of_a_wrong_settlement(tmp_path: Path) -> None:
+    """The newest key signed it, to which bindings lead that hold."""
+    made, key = rotated(), NoteKey(recorded().key.name, rotated().signers[0].public_key)
+    forgery = made.forgery()
+    at = forgery.of(Settled, 1)
+    forgery.write(at, replace(forgery.read(at), balances_digest=bytes(32)), made.signers[0])
+    monitor = Monitor(
+        host(forgery.log(), len(forgery.leaves), key, made.signers[-1]),
+        key,
+        policy=None,
+        state=None,
+        evidence=tmp_path,
+        max_age_s=MAX_AGE_S,
+        clock=lambda: START_S,
+    )
+    with pytest.raises(AuditFailure) as caught:
+        monitor.round()
+    assert caught.value.reason is Reason.SETTLEMENT_MISMATCH
+    assert caught.value.fields["index"] == str(at)
+
+
+def test_a_checkpoint_of_a_key_that_the_policy_dropped_accuses_nobody(tmp_path: Path) -> None:
+    """After a rotation a host shows the old key's last checkpoint, which is older."""
+    made, key = rotated(), NoteKey(recorded().key.name, rotated().signers[0].public_key)
+    shown = host(made.log, len(made.log.leaves), key, made.signers[-1])
+    newest = format_vkey(made.keys.newest)
+    monitor = Monitor(
+        shown,
+        key,
+        policy=parse_policy(f"log {newest}\nquorum none\n".encode()),
+        state=None,
+        evidence=tmp_path,
+        max_age_s=MAX_AGE_S,
+        clock=lambda: START_S,
+    )
+    assert monitor.round().trouble is None
+    shown.files[CHECKPOINT] = made.notes[0]
+    trouble = monitor.round().trouble
+    assert trouble is not None
+    assert trouble.reason is Reason.LOG_UNKNOWN
+    assert not any(tmp_path.iterdir())
+
+
+def unproven() -> LogCopy:
+    """The engine's log up to its first settlement, of which the certificate proves next to nothing:
+    the choice may be the best one, or not.
+    """
+    forgery = recorded().forgery()
+    batch = closed_batch(forgery, 1)
+    drawn = seed(forgery, batch)
+    problem, bids = batch.sealed.problem, batch.scored()
+    honest = awarded_by(batch, drawn).award
+    dropped = {one.bid_id for one in honest.dropped}
+    kept = [one for one in bids if one.id not in dropped]
+    several = [c for c in components(kept, problem.balances, drawn) if len(c.places) > 1]
+    trees = []
+    for component in several:
+        tree = Tree(0, (), (LEAF,), (), 0)
+        trees.append(replace(tree, bound=score_of(heaviest_leaf(component, tree).bound)))
+    proof = replace(honest.certificate, trees=tuple(trees))
+    winners = [one.id for one in honest.winners]
+    loose = check_award(problem, bids, drawn, winners, proof)
+    assert not loose.settled
+    settle_again(forgery, batch, AwardedBatch(batch.sealed, loose))
+    return forgery.log()
+
+
+def test_an_award_that_is_not_proven_is_named_and_may_end_the_watch(tmp_path: Path) -> None:
+    log, made = unproven(), recorded()
+    files = host(log, len(log.leaves), made.key, made.engine)
+    at = made.forgery().of(Awarded, 1)
+
+    def watch(state: str, *, proven: bool) -> Monitor:
+        return Monitor(
+            files,
+            made.key,
+            policy=None,
+            state=tmp_path / state,
+            evidence=tmp_path / "evidence",
+            max_age_s=MAX_AGE_S,
+            proven=proven,
+            clock=lambda: START_S,
+        )
+
+    told = watch("told", proven=False).round().document()
+    assert (told["ok"], told["unproven"], told["unproven_auctions"]) == (True, 1, [1])
+    with pytest.raises(AuditFailure) as caught:
+        watch("alarmed", proven=True).round()
+    assert caught.value.reason is Reason.AWARD_UNPROVEN
+    fields = caught.value.fields
+    assert (fields["auction_id"], fields["index"]) == ("1", str(at))
+    assert int(fields["bound"]) > int(fields["score"])
+    # It was told once: a restart goes on behind it, and still counts it.
+    again = watch("alarmed", proven=True)
+    assert again.round().trouble is None
+    gap = Unproven(1, at, int(fields["score"]), int(fields["bound"]))
+    known = read_state(tmp_path / "alarmed", format_vkey(made.key))
+    assert known is not None
+    assert decode_paused(known.paused).counts.unproven_awards == [gap]
+    document = audit_files(files, made.key)[0].document()
+    assert document["unproven"] == 1
+    assert document["unproven_awards"] == [
+        {"auction_id": 1, "index": at, "score": fields["score"], "bound": fields["bound"]}
+    ]

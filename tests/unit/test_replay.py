@@ -13,7 +13,7 @@ from walras.audit.note import NoteKey
 from walras.audit.replay import Replay
 from walras.audit.verifier import replay, verify_entries
 from walras.core.errors import AuditFailure, Reason
-from walras.ledger.state import BUFFER
+from walras.ledger.settlement import BUFFER
 from walras.protocol.records import Awarded, BidReceived, BidRejectedRecord, Closed, Sealed, Settled
 
 

@@ -16,7 +16,8 @@ from walras.api.v1 import (
 )
 from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.rpc.status import abort
-from walras.sdk.client import CHUNK, Client, bounded
+from walras.sdk.calls import bounded
+from walras.sdk.client import CHUNK, Client
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -1,14 +1,19 @@
 """Sealed bids: what the log says of them, what nodes can show, and what a forger is refused."""
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from support.audit.bid_attacks import BID_ATTACKS, recommit
-from support.audit.bid_scenario import BOND, FORFEIT, NAMES, recorded_bids
+from support.audit.bid_scenario import BOND, FORFEIT, NAMES, SETTINGS, batch, recorded_bids
+from support.audit.fleet_scenario import proposals
 from support.audit.log_copy import read_leaf
-from support.audit.scenario import DOMAIN, U, owner, signer
+from support.audit.scenario import DOMAIN, Play, U, fund, owner, record, signer, write_keys
+from support.audit.scripted_node import Task as ScriptedTask
 
 from walras.audit import envelope
 from walras.audit.evidence import Evidence, check_evidence, decode_evidence, encode_evidence
@@ -17,10 +22,14 @@ from walras.audit.verifier import replay, replayed, verify_entries
 from walras.core.errors import AuditFailure, BidRejected, InvalidInput, Reason
 from walras.protocol.records import Awarded, BidReceived, Closed, Kind, Sealed
 from walras.protocol.sealed_bids import (
+    BidReceipt,
     BidUnopened,
     Committed,
+    ReceivedCommitment,
     Task,
+    decode_commitment,
     decode_commitments,
+    decode_committed,
     decode_receipt,
     decode_task,
 )
@@ -94,15 +103,59 @@ def test_nodes_can_show_that_they_were_in_time() -> None:
             envelope.open_envelope(node.tasks[0], Kind.TASK.payload_type, engine).body
         )
         assert (task.domain, task.auction_id, task.solver) == (DOMAIN, 1, owner(name))
-        opened = [
+        given = [
             decode_receipt(envelope.open_envelope(r, Kind.BID_RECEIPT.payload_type, engine).body)
             for r in node.receipts
         ]
-        digests = {d for r in opened if r.auction_id == 1 for d in r.digests}
+        first = [r for r in given if r.auction_id == 1]
+        digests = {d for r in first if not r.opened for d in r.digests}
         assert digests
-        assert all(r.received_ms <= task.deadline_ms for r in opened if r.auction_id == 1)
+        assert all(r.received_ms <= task.deadline_ms for r in first if not r.opened)
         listed = decode_commitments(node.closings[0].commitments)
         assert digests <= {sha256(one.envelope).digest() for one in listed}
+        # An opening has one too; who opens nothing has none.
+        committed = decode_committed(envelope.decode(node.closings[0].committed).body)
+        opened = [r for r in first if r.opened]
+        assert {c for r in opened for c in r.opened} == (
+            set() if name == "silent" else promised(listed, owner(name))
+        )
+        assert all(r.received_ms <= committed.open_until_ms for r in opened)
+
+
+def promised(listed: Iterable[ReceivedCommitment], solver: bytes) -> set[bytes]:
+    return {
+        decode_commitment(envelope.decode(one.envelope).body).commitment
+        for one in listed
+        if one.solver == solver
+    }
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_answers_much_before_it_reads_opens_all_of_it(tmp_path: Path, *, at_once: bool) -> None:
+    """Many commitments in a message, or many messages: more than gRPC buffers receipts for."""
+    most = 500  # twice that many bids, below the rules' limit
+
+    async def many(task: ScriptedTask) -> AsyncIterator[bytes]:
+        for factor in range(1, most + 1):
+            for proposal in proposals(task):
+                prices = {asset: factor * price for asset, price in proposal.prices.items()}
+                yield task.bid(replace(proposal, prices=prices))
+
+    async def play_one(play: Play) -> None:
+        await play.add_nodes("many")
+        node = play.nodes["many"]
+        node.script, node.at_once = many, at_once
+        async with play.running() as (engine, client):
+            await fund(engine, client)
+            await batch(play, engine, client)
+
+    # The call ends with the last receipt: a long time to open costs none.
+    play = Play(tmp_path, settings={**SETTINGS, "open_ms": 20_000})
+    write_keys(tmp_path)
+    made = asyncio.run(record(play, play_one))
+    counts = made.log.audit(made.key)
+    assert counts.bids >= most
+    assert (counts.unopened, counts.winners > 0) == (0, True)
 
 
 def evidence(*names: str) -> list[bytes]:
@@ -133,7 +186,7 @@ def test_the_log_is_what_the_engines_word_says() -> None:
     assert held(kept, first[: cut - 1]).later > 0
 
 
-@pytest.mark.parametrize("lie", ["dropped", "closing", "deadline", "late", "parts"])
+@pytest.mark.parametrize("lie", ["dropped", "closing", "deadline", "late", "parts", "opening"])
 def test_what_an_engine_signed_is_held_against_it(lie: str) -> None:
     made = recorded_bids()
     forgery = made.log.forgery()
@@ -149,6 +202,10 @@ def test_what_an_engine_signed_is_held_against_it(lie: str) -> None:
         later = [replace(one, received_ms=one.received_ms + 1) for one in commitments]
         recommit(forgery, 2, later)
         kept = list(made.nodes["first"].receipts)
+    elif lie == "opening":
+        opened = forgery.of(BidReceived, 2)
+        solver = forgery.read(opened).solver
+        forgery.write(opened, BidUnopened(2, 0, solver, Reason.OPENING_MISSING.value))
     elif lie == "deadline":
         sealed = forgery.of(Sealed, 2)
         forgery.change(sealed, deadline_ms=forgery.read(sealed).deadline_ms + 1)
@@ -159,6 +216,51 @@ def test_what_an_engine_signed_is_held_against_it(lie: str) -> None:
         check_evidence(log.leaves, log.blob, made.log.engine.public_key, DOMAIN, kept)
     assert caught.value.reason is Reason.RECEIPT_BROKEN
     assert caught.value.fields["auction_id"] == "2"
+
+
+def test_a_log_that_ends_earlier_breaks_no_word() -> None:
+    """Whoever holds an older copy of the log accuses nobody of what it does not reach."""
+    leaves = recorded_bids().log.log.leaves
+    kept = evidence(*NAMES)
+    whole = held(kept)
+    for end in range(1, len(leaves)):
+        found = held(kept, leaves[:end])
+        agreed = found.tasks + found.receipts + found.closings + found.void
+        assert agreed + found.later == len(kept)
+    assert whole.later == 0
+
+
+def test_who_copies_a_commitment_makes_no_proof_of_it() -> None:
+    """What somebody else did not open is not missing because a copier sent an opening for it."""
+    made = recorded_bids()
+    listed = decode_commitments(made.nodes["silent"].closings[0].commitments)
+    withheld = min(promised(listed, owner("silent")))
+    until = decode_committed(envelope.decode(made.nodes["silent"].closings[0].committed).body)
+    copied = BidReceipt(DOMAIN, 1, owner("noisy"), (bytes(32),), until.open_until_ms, (withheld,))
+    assert held([sign_record(copied, made.log.engine)]).receipts == 1
+    own = sign_record(replace(copied, solver=owner("silent")), made.log.engine)
+    with pytest.raises(AuditFailure) as caught:
+        held([own])
+    assert caught.value.reason is Reason.RECEIPT_BROKEN
+
+
+def test_a_late_opening_is_late_by_its_receipt() -> None:
+    """The engine says in the receipt that it came too late, and so it may be missing."""
+    made = recorded_bids()
+    forgery = made.log.forgery()
+    opened = forgery.of(BidReceived, 2)
+    solver = forgery.read(opened).solver
+    name = next(name for name in ("first", "second") if owner(name) == solver)
+    receipts = [decode_receipt(envelope.decode(one).body) for one in made.nodes[name].receipts]
+    until = forgery.read(forgery.of(Committed, 2)).open_until_ms
+    late = [
+        sign_record(replace(one, received_ms=until + 1), made.log.engine)
+        for one in receipts
+        if one.opened and one.auction_id == 2
+    ]
+    assert late
+    forgery.write(opened, BidUnopened(2, 0, solver, Reason.OPENING_MISSING.value))
+    assert held(late, forgery.log().leaves).receipts == len(late)
 
 
 def test_what_is_no_evidence() -> None:

@@ -41,7 +41,8 @@ from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Decay, Leg
 from walras.ledger.book import IntentState
 from walras.ledger.changes import Changes
-from walras.ledger.state import BUFFER, State
+from walras.ledger.settlement import BUFFER
+from walras.ledger.state import State
 from walras.protocol.problem import Price, Rules
 from walras.protocol.records import Cancel, Credit, Genesis, MarketUpdate, Withdrawal
 

@@ -19,24 +19,21 @@ from support.auctions import (
     problem,
     scored,
 )
-from support.audit.attacks import awarded_by, closed_batch, replayed, seed, settle_as
+from support.audit.attacks import awarded_by, closed_batch, seed, settle_again, settle_as
 from support.audit.bid_scenario import recorded_bids
-from support.audit.log_copy import Forgery
-from support.audit.scenario import recorded
+from support.audit.scenario import DOMAIN, recorded
 
 from walras.auction.award import award
 from walras.auction.awarded import check_award
-from walras.auction.batch import AwardedBatch, ClosedBatch
+from walras.auction.batch import AwardedBatch
 from walras.auction.components import tie
-from walras.auction.observed import withheld
+from walras.audit.evidence import check_evidence
 from walras.audit.vrf import VrfKey, verify
 from walras.core.errors import AuditFailure, BidRejected, Reason
 from walras.protocol.certificate import Certificate, Reference
 from walras.protocol.problem import Price, Problem, Rules
-from walras.protocol.records import BidReceived, BidRejectedRecord, Closed, Settled
+from walras.protocol.records import BidReceived, BidRejectedRecord, Closed
 from walras.protocol.sealed_bids import BidUnopened, Committed
-from walras.protocol.values import encode_balances
-from walras.protocol.venues import encode_venues
 
 SELL = intent("ann", {ETH: -1}, USDC, 2_900 * WHOLE_USDC, units=WHOLE_ETH)
 BUY = intent("bob", {ETH: 1}, USDC, -3_100 * WHOLE_USDC, units=WHOLE_ETH)
@@ -54,17 +51,6 @@ def at(price: int) -> dict[str, int]:
 
 
 # the auctioneer
-
-
-def settle_again(forgery: Forgery, batch: ClosedBatch, awarded: AwardedBatch) -> None:
-    """Award and settle otherwise, with the states that follow, and end the log there."""
-    end = forgery.of(Settled, batch.sealed.auction_id)
-    settle_as(forgery, awarded)
-    touched = replayed(forgery, end).state.settle(awarded.award.winners, withheld(batch))
-    balances = forgery.blob(encode_balances(touched.balances))
-    venues = forgery.blob(encode_venues(touched.venues))
-    forgery.change(end, balances_digest=balances, venues_digest=venues)
-    del forgery.leaves[end + 1 :]
 
 
 def test_an_award_to_nobody_is_refused_though_it_admits_its_gap() -> None:
@@ -137,8 +123,8 @@ def test_an_opening_that_is_withheld_draws_no_other_ties() -> None:
     assert seed(forgery, fewer) == seed(forgery, batch)
 
 
-def test_an_opening_that_came_may_be_called_missing() -> None:
-    """Its solver has a receipt for the commitment and none for the opening: word against word."""
+def test_an_opening_that_came_is_called_missing() -> None:
+    """The log holds by itself; its solver has a receipt for the opening, which the log breaks."""
     made = recorded_bids().log
     forgery = made.forgery()
     first, end = forgery.of(Committed, 2) + 1, forgery.of(Closed, 2)
@@ -151,7 +137,12 @@ def test_an_opening_that_came_may_be_called_missing() -> None:
     forgery.write(end, batch.record())
     settle_again(forgery, batch, awarded_by(batch, seed(forgery, batch)))
     before = made.log.audit(made.key).unopened
-    assert forgery.log().audit(made.key).unopened == before + 1
+    forged = forgery.log()
+    assert forged.audit(made.key).unopened == before + 1
+    node = next(n for n in recorded_bids().nodes.values() if n.signer.public_key == solver)
+    with pytest.raises(AuditFailure) as caught:
+        check_evidence(forged.leaves, forged.blob, made.key.public_key, DOMAIN, node.receipts)
+    assert caught.value.reason is Reason.RECEIPT_BROKEN
 
 
 # users and solvers together

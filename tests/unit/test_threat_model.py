@@ -26,6 +26,7 @@ RUNS = {
     "attacks.py": ("test_replay.py", "ATTACKS"),
     "bid_attacks.py": ("test_sealed_bids.py", "BID_ATTACKS"),
     "fleet_attacks.py": ("test_fleet_replay.py", "FLEET_ATTACKS"),
+    "price_attacks.py": ("test_price_replay.py", "PRICE_ATTACKS"),
 }
 """Files of attacks, and who runs all of each."""
 

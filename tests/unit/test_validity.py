@@ -22,10 +22,12 @@ from support.auctions import (
     scored,
 )
 
-from walras.auction.validity import score_bid
+from walras.auction.validity import MAX_STEPS, score_bid
 from walras.core.bids import Bid, Execution, Fill, SettledFill
 from walras.core.errors import BidRejected, Reason
 from walras.core.intents import Decay
+from walras.market.kinds import Concentrated, Tick
+from walras.market.tick_math import MAX_TICK, MIN_TICK
 from walras.protocol.problem import OpenIntent, Problem, Rules
 
 # Alice sells 4 ETH for at least 2,900 USDC each, Bob buys 3 ETH for at most 3,100 each.
@@ -187,6 +189,34 @@ def test_less_than_the_least_fill_may_only_be_filled_whole(remaining: int) -> No
     for units in (remaining - 1, remaining + 1):
         found = fields(made, bid([("sell", units)], AT_3000), Reason.FILL_UNITS)
         assert found["least"] == found["remaining"] == str(remaining)
+
+
+def test_what_a_bid_may_cost_on_concentrated_pools_has_a_bound() -> None:
+    """A full range with a spacing of 1 is some 6,900 words from end to end; a bid may pass four."""
+    whole = 10**18
+    ticks = (Tick(MIN_TICK, whole), Tick(MAX_TICK, -whole))
+    wide = Concentrated("wide", 0, (ETH, USDC), 1 << 96, 0, whole, 100, 1, ticks)
+    executions: list[Execution] = []
+    venue, steps = wide, []
+    for number in range(6):
+        given, paid = (ETH, USDC) if number % 2 == 0 else (USDC, ETH)
+        # All that the range takes in this direction is near 2^64 times the liquidity.
+        amount = whole * ((1 << 64) - (1 << 54))
+        swap = venue.swap(given, amount, paid)
+        executions.append(Execution("wide", given, amount, paid, swap.amount_out))
+        steps.append(venue.steps_to(swap.after))
+        venue = swap.after
+    assert all(3_400 < one < 7_000 for one in steps)
+    made = replace(PROBLEM, venues={"wide": wide})
+    few = replace(MATCH.proposal, executions=tuple(executions[:5]))
+    rejected = rejection(made, replace(MATCH, proposal=few))
+    assert rejected.reason is Reason.NOT_CONSERVED
+    many = replace(MATCH.proposal, executions=tuple(executions))
+    found = fields(made, replace(MATCH, proposal=many), Reason.EXECUTION_LIMIT)
+    assert sum(steps[:5]) <= MAX_STEPS < sum(steps)
+    assert found["execution"] == "5"
+    assert found["steps"] == str(sum(steps))
+    assert found["limit"] == str(MAX_STEPS)
 
 
 BIG = 1 << 255

@@ -158,8 +158,9 @@ class Batches:
         if not sealed.bid_key:
             return collected, sealed.close(bid for bid, _ in collected.bids)
         with watch.phase("close"):
+            now = sending.clock()
             committed = await self._start(
-                close_commitments, sealed, collected.commitments, sending.clock()
+                close_commitments, sealed, collected.commitments, now, now + self._open_ms
             )
             closing = await self._log_closing(committed)
         with watch.phase("open"):
@@ -168,7 +169,8 @@ class Batches:
                 committed,
                 collection.talks,
                 closing,
-                self._open_ms / 1_000,
+                sending.clock,
+                self._sequencer.seal,
                 lambda place, opening: self._start(committed.evaluate, place, opening, secret),
                 collected,
             )

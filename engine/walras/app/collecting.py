@@ -40,6 +40,9 @@ log = structlog.get_logger()
 MAX_CALL_BYTES = 64 << 20
 """Of problems in one call, if they are several: far below what a node takes."""
 
+MAX_DIGESTS = 1_024
+"""In one receipt."""
+
 LEAST_SECONDS = 0.02
 """With less time left nobody else is asked."""
 
@@ -76,6 +79,14 @@ class _Ended:
     reported: int
     start: float
     fault: SolverFault | None
+
+
+@dataclass(slots=True)
+class _Came:
+    """What one message brought: when, and the SHA-256 of each bid or commitment."""
+
+    at_ms: int = 0
+    digests: list[bytes] = field(default_factory=list)
 
 
 class Collection:
@@ -190,19 +201,24 @@ class Collection:
             task=self._sign(self._task(parts, key)),
         )
         self.talks.append((key, talk))
+        came = _Came()
         try:
             async with aclosing(talk.answers()) as answers:
                 async for answer in answers:
                     place = answer.part
                     reported[place] = max(reported[place], answer.in_flight)
                     if answer.bid:
-                        self._take(answer.bid, key, talk)
+                        self._take(answer.bid, key, came)
+                    if not answer.more:
+                        await self._receipt(key, talk, came)
+                        came = _Came()
                     if answer.ended:
                         unended -= 1
                         self._release(key, 1)
                         fault = answer.fault
                         ended = _Ended(parts[place], ahead[place], reported[place], start, fault)
                         self._end_of(ended, node, group)
+            await self._receipt(key, talk, came)
         finally:
             self._release(key, unended)
 
@@ -218,20 +234,27 @@ class Collection:
             sealed.bid_key,
         )
 
-    def _take(self, data: bytes, key: bytes, talk: Conversation) -> None:
-        """A bid or a commitment came: its receipt says when, and if that is late it is no more."""
-        now = self._clock()
+    def _take(self, data: bytes, key: bytes, came: _Came) -> None:
+        """A bid or a commitment came; one that is late by its receipt counts no more."""
         sealed = self._sealed
-        digests = (sha256(data).digest(),)
-        receipt = BidReceipt(sealed.problem.domain, sealed.auction_id, key, digests, now)
-        talk.receipt(self._sign(receipt))
-        if now > sealed.deadline_ms:
+        if not came.digests:
+            came.at_ms = self._clock()
+        came.digests.append(sha256(data).digest())
+        if came.at_ms > sealed.deadline_ms:
             return
         if sealed.bid_key:
-            self._collected.commitments.append(ReceivedCommitment(data, key, now))
+            self._collected.commitments.append(ReceivedCommitment(data, key, came.at_ms))
         else:
             self._envelopes.append(data)
-            self._checks.append(self._check(data, key, now))
+            self._checks.append(self._check(data, key, came.at_ms))
+
+    async def _receipt(self, key: bytes, talk: Conversation, came: _Came) -> None:
+        """One for a message: a node that sends many at once must not be flooded by receipts."""
+        sealed = self._sealed
+        named = sealed.problem.domain, sealed.auction_id, key
+        for start in range(0, len(came.digests), MAX_DIGESTS):
+            digests = tuple(came.digests[start : start + MAX_DIGESTS])
+            await talk.receipt(self._sign(BidReceipt(*named, digests, came.at_ms)), self._end)
 
     def _end_of(self, ended: _Ended, node: Node, group: asyncio.TaskGroup) -> None:
         fault = ended.fault

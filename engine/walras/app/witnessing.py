@@ -159,7 +159,12 @@ class Witnesses:
             body = encode_request(asked.size, proof, note)
             answer = await asked.peer.ask("POST", "/add-checkpoint", body, seconds=self.timeout_s)
             if answer.status == 409 and answer.content_type == SIZE_TYPE:
-                asked.size = parse_size(answer.body)
+                before, asked.size = asked.size, parse_size(answer.body)
+                if before == size == asked.size:
+                    raise WalrasError(
+                        Reason.ROOT_MISMATCH,
+                        f"it cosigned another root of {size} entries: did the log fork?",
+                    )
                 continue
             if answer.status != 200:
                 raise WalrasError(
@@ -188,4 +193,4 @@ class Witnesses:
         )
 
 
-_GRAVE = {Reason.CHECKPOINT_STALE, Reason.PROOF_INVALID}
+_GRAVE = {Reason.CHECKPOINT_STALE, Reason.PROOF_INVALID, Reason.ROOT_MISMATCH}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from walras.auction.candidates import ScoredBid
-from walras.auction.certificate import check_tree
+from walras.auction.certificate import Steps, check_tree
 from walras.auction.components import Balances, Component, components, greedy, score_of
 from walras.auction.fairness import Dropped, fair
 from walras.core.bids import Reward
@@ -71,9 +71,9 @@ def check_award(
         raise AuditFailure(Reason.AWARD_MISMATCH, "the winners are not distinct and in order")
     won = _check_winners(kept, found, frozenset(winners), problem.balances)
     bounds, settled = [], True
-    trees = iter(certificate.trees)
+    trees, steps = iter(certificate.trees), Steps()
     for number, component in enumerate(found):
-        bound = _bound(component, trees, {"component": number})
+        bound = _bound(component, trees, {"component": number}, steps)
         bounds.append(score_of(bound))
         weight = sum(
             weight
@@ -116,7 +116,7 @@ def check_award(
             if bid.bid.solver != solver
         ]
         rest = sum(b for b, touches in zip(bounds, touched, strict=True) if not touches)
-        value = rest + _check_reference(reference, without, kept, numbers, problem.balances)
+        value = rest + _check_reference(reference, without, kept, numbers, problem.balances, steps)
         rewards.append(reward(solver, value, score, problem.rules.reward_cap))
     return Award(
         winners=tuple(won[identity] for identity in winners),
@@ -192,6 +192,7 @@ def _check_reference(
     kept: Sequence[ScoredBid],
     numbers: Mapping[bytes, int],
     balances: Balances,
+    steps: Steps,
 ) -> int:
     """The proven bound over the bids of the touched components without the solver's.
 
@@ -215,7 +216,8 @@ def _check_reference(
     trees = iter(reference.trees)
     bound = 0
     for number, component in enumerate(components(without, balances, None)):
-        bound += score_of(_bound(component, trees, {"component": number, "solver": solver}))
+        place = {"component": number, "solver": solver}
+        bound += score_of(_bound(component, trees, place, steps))
     _end(trees)
     if sum(bid.score for bid in chosen) > bound:
         # Weak duality does not allow it: the check of trees is wrong.
@@ -223,7 +225,9 @@ def _check_reference(
     return bound
 
 
-def _bound(component: Component, trees: Iterator[Tree], place: Mapping[str, object]) -> int:
+def _bound(
+    component: Component, trees: Iterator[Tree], place: Mapping[str, object], steps: Steps
+) -> int:
     """The proven bound of a component, in weight."""
     if len(component.places) == 1:
         return component.weights[0]
@@ -232,7 +236,7 @@ def _bound(component: Component, trees: Iterator[Tree], place: Mapping[str, obje
         raise AuditFailure(
             Reason.CERTIFICATE_INCOMPLETE, "a component has no tree", **dict[str, Any](place)
         )
-    return check_tree(component, tree, place)
+    return check_tree(component, tree, place, steps)
 
 
 def _end(trees: Iterator[Tree]) -> None:

@@ -35,14 +35,33 @@ from walras.protocol.certificate import BRANCH, MAX_PRICE, MAX_SHIFT, PRICES, Tr
 
 T = TypeVar("T")
 
+MAX_STEPS = 1 << 26
+"""Of all trees of a certificate: what a stranger can make an auditor compute has a bound."""
 
-def check_tree(component: Component, tree: Tree, place: Mapping[str, object] | None = None) -> int:
+
+@dataclass(slots=True)
+class Steps:
+    """That may still be taken: 1 for a node; for a price that is set, the places of its line; for a
+    branch, the places of each row and each budget of its place; for a cut, those of each of its
+    rows.
+    """
+
+    left: int = MAX_STEPS
+
+
+def check_tree(
+    component: Component,
+    tree: Tree,
+    place: Mapping[str, object] | None = None,
+    steps: Steps | None = None,
+) -> int:
     """The weight that the tree proves no choice exceeds.
 
     Args:
         component: with several places.
         tree: whatever somebody sent.
         place: where the tree stands, for the errors.
+        steps: that may be taken; those that are, are taken off. None: MAX_STEPS.
 
     Raises:
         AuditFailure: CERTIFICATE_TOO_LARGE, CERTIFICATE_CUT, CERTIFICATE_PRICE, CERTIFICATE_BRANCH,
@@ -50,7 +69,7 @@ def check_tree(component: Component, tree: Tree, place: Mapping[str, object] | N
             one's.
     """
     where = place or {}
-    proven = _Walk(component, tree, where).heaviest_leaf().bound
+    proven = _Walk(component, tree, where, steps or Steps()).heaviest_leaf().bound
     if tree.bound != score_of(proven):
         raise AuditFailure(
             Reason.CERTIFICATE_BOUND,
@@ -75,13 +94,13 @@ class Leaf:
     weight: int
 
 
-def heaviest_leaf(component: Component, tree: Tree) -> Leaf:
+def heaviest_leaf(component: Component, tree: Tree, steps: Steps | None = None) -> Leaf:
     """The leaf with the greatest bound, which is the tree's; of equals the first.
 
     Raises:
         AuditFailure: as `check_tree`, but for what the tree states as its bound.
     """
-    return _Walk(component, tree, {}).heaviest_leaf()
+    return _Walk(component, tree, {}, steps or Steps()).heaviest_leaf()
 
 
 class _Walk:
@@ -90,9 +109,12 @@ class _Walk:
     Every change of a list is remembered, so that it can be taken back at a branch's other side.
     """
 
-    def __init__(self, component: Component, tree: Tree, place: Mapping[str, object]) -> None:
+    def __init__(
+        self, component: Component, tree: Tree, place: Mapping[str, object], steps: Steps
+    ) -> None:
         self._tree = tree
         self._place = place
+        self._steps = steps
         self._node = -1
         if not 0 <= tree.shift <= MAX_SHIFT:
             raise self._failure(Reason.CERTIFICATE_TOO_LARGE, f"prices shift by up to {MAX_SHIFT}")
@@ -131,6 +153,7 @@ class _Walk:
         repriced = complete = False
         for number, kind in enumerate(self._tree.nodes):
             self._node = number
+            self._step(1)
             if complete:
                 raise self._failure(Reason.CERTIFICATE_LEAF, "nodes follow the end of the tree")
             if kind == PRICES:
@@ -169,6 +192,13 @@ class _Walk:
             raise self._failure(Reason.CERTIFICATE_PRICE, "prices are stated that no node has")
         return heaviest
 
+    def _step(self, count: int) -> None:
+        self._steps.left -= count
+        if self._steps.left < 0:
+            raise self._failure(
+                Reason.CERTIFICATE_TOO_LARGE, f"checking takes more than {MAX_STEPS} steps"
+            )
+
     def _failure(self, reason: Reason, message: str) -> AuditFailure:
         fields = dict[str, Any](self._place)
         if self._node >= 0:
@@ -189,6 +219,7 @@ class _Walk:
                 raise self._failure(
                     Reason.CERTIFICATE_CUT, f"cut {number} is not an odd set of rows, in order"
                 )
+            self._step(sum(len(component.rows[row]) for row in cut))
             counts = Counter(b for row in cut for b in component.rows[row])
             self._add_line({b: count // 2 for b, count in counts.items()}, len(cut) // 2)
 
@@ -212,6 +243,7 @@ class _Walk:
             if not 0 <= value <= MAX_PRICE:
                 raise self._failure(Reason.CERTIFICATE_PRICE, "a price is negative, or too large")
             before = line
+            self._step(len(self._members[line]))
             price = value << self._tree.shift
             more = price - self._prices[line]
             self._set(self._prices, line, price)
@@ -237,6 +269,8 @@ class _Walk:
         self._exclude(b)
         self._bound += self._weights[b]
         first, end = self._first_budget, self._first_budget + len(self._budgets)
+        self._step(sum(len(self._members[line]) for line, _ in self._lines[b] if line < first))
+        self._step(sum(len(self._budgets[number].spends) for number in self._spends[b]))
         for line, coefficient in self._lines[b]:
             if not first <= line < end:
                 self._use(line, self._right[line] - coefficient)

@@ -37,12 +37,14 @@ class CommittedBatch:
         received: what came in time, in the order in which it came.
         outcomes: for each, the commitment that it is, or the rule it breaks.
         closed_ms: when the set was closed.
+        open_until_ms: openings that come until then count.
     """
 
     sealed: SealedBatch
     received: tuple[ReceivedCommitment, ...]
     outcomes: tuple[Commitment | WalrasError, ...]
     closed_ms: int
+    open_until_ms: int
 
     def blob(self) -> bytes:
         """The list, as it is logged."""
@@ -51,7 +53,9 @@ class CommittedBatch:
     def record(self) -> Committed:
         """The record that the set was closed."""
         digest = sha256(self.blob()).digest()
-        return Committed(self.sealed.auction_id, len(self.received), digest, self.closed_ms)
+        return Committed(
+            self.sealed.auction_id, len(self.received), digest, self.closed_ms, self.open_until_ms
+        )
 
     def set_digest(self) -> bytes:
         """Names the set, whatever the order and the times: SHA-256 over the commitments' hashes
@@ -85,45 +89,49 @@ class CommittedBatch:
         one = self.received[place]
         return self.sealed.evaluate(bid, one.solver, one.received_ms, salt), bid
 
+    def claim(self, solver: bytes, opening: bytes) -> bytes:
+        """The commitment of this batch that an envelope, which this solver signed, is to open;
+        empty where it is no such opening. Whether it opens it is not looked at.
+        """
+        try:
+            signed = envelope.open_envelope(
+                opening, Kind.OPENING.payload_type, solver, MAX_OPENING_BYTES
+            )
+            found = decode_opening(signed.body)
+        except WalrasError:
+            return b""
+        named = (found.domain, found.auction_id, found.solver)
+        here = (self.sealed.problem.domain, self.sealed.auction_id, solver)
+        return found.commitment if named == here else b""
+
     def open(self, place: int, opening: bytes, secret: bytes) -> tuple[bytes, bytes]:
         """The bid's envelope and salt that an opening holds for the commitment at this place.
+
+        Args:
+            place: of a commitment that counts.
+            opening: whatever came as one.
+            secret: of the batch's bid key.
 
         Raises:
             BidRejected: OPENING_INVALID.
         """
         wanted = self.outcomes[place]
         assert isinstance(wanted, Commitment)
-        try:
-            found = decode_opening(
-                envelope.open_envelope(
-                    opening, Kind.OPENING.payload_type, wanted.solver, MAX_OPENING_BYTES
-                ).body
-            )
-        except WalrasError as error:
+        if self.claim(wanted.solver, opening) != wanted.commitment:
             raise BidRejected(
-                Reason.OPENING_INVALID, f"the opening is none: {error.message}"
-            ) from error
-        named = (found.domain, found.auction_id, found.solver, found.commitment)
-        if named != (wanted.domain, wanted.auction_id, wanted.solver, wanted.commitment):
-            raise BidRejected(
-                Reason.OPENING_INVALID, "the opening is of another commitment or auction"
+                Reason.OPENING_INVALID,
+                "the opening is not its solver's, or of another commitment or auction",
             )
+        found = decode_opening(envelope.decode(opening, MAX_OPENING_BYTES).body)
         return open_bid(found.sealed, wanted.commitment, secret)
 
 
-def commitment_of(opening: bytes) -> bytes:
-    """The commitment that an opening says it opens; nothing is verified, empty where it is none."""
-    try:
-        return decode_opening(envelope.decode(opening, MAX_OPENING_BYTES).body).commitment
-    except WalrasError:
-        return b""
-
-
 def close_commitments(
-    sealed: SealedBatch, received: Sequence[ReceivedCommitment], closed_ms: int
+    sealed: SealedBatch, received: Sequence[ReceivedCommitment], closed_ms: int, open_until_ms: int
 ) -> CommittedBatch:
     """Close the set of what came in time, in the order in which it came."""
-    return CommittedBatch(sealed, tuple(received), tuple(_outcomes(sealed, received)), closed_ms)
+    outcomes = tuple(_outcomes(sealed, received))
+    return CommittedBatch(sealed, tuple(received), outcomes, closed_ms, open_until_ms)
 
 
 def _outcomes(

@@ -2,7 +2,7 @@
 
 from walras.auction.awarded import reward
 from walras.auction.components import Balances
-from walras.auction.selection import EFFORT, Selection, select
+from walras.auction.selection import EFFORT, STEPS, Selection, select
 from walras.core.bids import Reward
 from walras.protocol.certificate import Reference
 
@@ -34,7 +34,13 @@ def rewards(
                 without += [bid for bid in part.component.bids if bid.bid.solver != solver]
             else:
                 value += part.bound
-        best = select(without, balances, None, effort=effort // len(solvers))
+        best = select(
+            without,
+            balances,
+            None,
+            effort=effort // len(solvers),
+            steps=STEPS // len(solvers),
+        )
         made.append(reward(solver, value + best.bound, selection.total, cap))
         attained = tuple(sorted(numbers[bid.id] for bid in best.winners))
         proofs.append(Reference(solver, attained, best.trees))

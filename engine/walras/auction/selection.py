@@ -19,12 +19,13 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from walras.auction.candidates import ScoredBid
-from walras.auction.certificate import heaviest_leaf
+from walras.auction.certificate import MAX_STEPS, Leaf, Steps, heaviest_leaf
 from walras.auction.components import Balances, Component, components, greedy, score_of
 from walras.auction.packing import pack
 from walras.auction.search import instance, prove, search
 from walras.auction.separation import Instance
-from walras.protocol.certificate import Tree
+from walras.core.errors import AuditFailure, Reason
+from walras.protocol.certificate import LEAF, Tree
 
 EFFORT = 1 << 31
 """Of a search, in entries of tables that it goes through: some seconds, and the same choice on
@@ -33,6 +34,11 @@ every machine. Components divide it by their places, so nobody can buy more of i
 
 LEAST_EFFORT = 1 << 25
 """Of a component, however many others there are."""
+
+STEPS = MAX_STEPS // 4
+"""That checking the certificate may take, half of what is left for each component: many times what
+is needed, and rewards may take as much again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,12 @@ class Selection:
 
 
 def select(
-    bids: Iterable[ScoredBid], balances: Balances, seed: bytes | None, *, effort: int = EFFORT
+    bids: Iterable[ScoredBid],
+    balances: Balances,
+    seed: bytes | None,
+    *,
+    effort: int = EFFORT,
+    steps: int = STEPS,
 ) -> Selection:
     """The winning bids.
 
@@ -91,10 +102,14 @@ def select(
         seed: makes ties fair; fixed only once all bids are in. Without one, ties are left open.
         effort: see EFFORT. Where it ends first, the best set found stands, and may not be
             `settled`.
+        steps: see STEPS. A tree that takes more is left out, and its part not `settled`.
     """
     found = components(bids, balances, seed)
-    shares = _shares(found, effort)
-    parts = tuple(map(_certified, found, shares))
+    allowed = Steps(steps)
+    parts = tuple(
+        _certified(component, share, allowed)
+        for component, share in zip(found, _shares(found, effort), strict=True)
+    )
     return Selection(
         winners=tuple(sorted((w for part in parts for w in part.winners), key=attrgetter("id"))),
         total=sum(part.total for part in parts),
@@ -118,7 +133,7 @@ def _shares(found: Sequence[Component], effort: int) -> list[int]:
     return [max(least, effort * len(component.places) // count) for component in found]
 
 
-def _certified(component: Component, effort: int) -> Part:
+def _certified(component: Component, effort: int, steps: Steps) -> Part:
     if len(component.places) == 1:
         score = component.places[0].score
         return Part(component, component.places, score, score, settled=True, tree=None)
@@ -126,7 +141,7 @@ def _certified(component: Component, effort: int) -> Part:
     chosen: Sequence[int] = _chosen(component, made, effort)
     tree = prove(component, made, chosen, effort)
     weight = sum(component.weights[b] for b in chosen)
-    leaf = heaviest_leaf(component, tree)
+    tree, leaf = _checked(component, tree, steps)
     if leaf.bound > weight and leaf.weight == leaf.bound:
         # The search looks at leading bits only. This choice differs in those below.
         chosen, weight = leaf.taken, leaf.weight
@@ -144,6 +159,20 @@ def _certified(component: Component, effort: int) -> Part:
         settled=leaf.bound == weight,
         tree=replace(tree, bound=bound),
     )
+
+
+def _checked(component: Component, tree: Tree, steps: Steps) -> tuple[Tree, Leaf]:
+    """The tree, or one that proves next to nothing where checking it would take too many steps."""
+    mine = Steps(allowed := steps.left // 2)
+    try:
+        leaf = heaviest_leaf(component, tree, mine)
+    except AuditFailure as failure:
+        if failure.reason is not Reason.CERTIFICATE_TOO_LARGE:
+            raise
+        nothing = Tree(0, (), (LEAF,), (), 0)
+        return nothing, heaviest_leaf(component, nothing)
+    steps.left -= allowed - mine.left
+    return tree, leaf
 
 
 def _chosen(component: Component, made: Instance, effort: int) -> Sequence[int]:

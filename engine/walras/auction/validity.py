@@ -23,13 +23,16 @@ from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.bids import Bid, Execution, Fill, Proposal, SettledFill
 from walras.core.errors import BidRejected, Reason, SwapError
 from walras.core.intents import Intent, least_fill, settlement, surplus
-from walras.market.kinds import AnyVenue
+from walras.market.kinds import AnyVenue, Concentrated
 from walras.protocol.problem import SCORE_LIMIT, OpenIntent, Problem
 
 BPS = 10_000
 
 MAX_EXECUTIONS = 4_096
 """Of one bid. What a stranger can make the engine, and every auditor, compute has a bound."""
+
+MAX_STEPS = 1 << 15
+"""That the executions of one bid take on concentrated pools; one swap may take a third of them."""
 
 
 @dataclass(slots=True)
@@ -264,7 +267,7 @@ def _execute(
 ) -> tuple[dict[str, AnyVenue], int]:
     """The touched venues after the executions, and what the executions cost in score units."""
     venues: dict[str, AnyVenue] = {}
-    cost = 0
+    cost = steps = 0
     for index, step in enumerate(executions):
         venue = venues.get(step.venue) or problem.venues.get(step.venue)
         if venue is None:
@@ -285,6 +288,16 @@ def _execute(
                 venue=step.venue,
                 cause=error.reason,
             ) from error
+        if isinstance(venue, Concentrated) and isinstance(swap.after, Concentrated):
+            steps += venue.steps_to(swap.after)
+        if steps > MAX_STEPS:
+            raise BidRejected(
+                Reason.EXECUTION_LIMIT,
+                f"execution {index}: all up to it pass {steps} ticks and words, of {MAX_STEPS}",
+                execution=index,
+                steps=steps,
+                limit=MAX_STEPS,
+            )
         if swap.amount_out != step.amount_out:
             raise BidRejected(
                 Reason.EXECUTION_OUTPUT_WRONG,

@@ -39,8 +39,8 @@ def commit(phase: Bidding, record: Committed, blob: Blob) -> None:
                 Reason.RECORD_UNAUTHORISED, "a commitment of a solver that was not asked was taken"
             )
         _check_time(batch.deadline_ms, one.received_ms, "commitment")
-    phase.committed = close_commitments(batch, received, record.closed_ms)
-    if phase.committed.record() != record:
+    phase.committed = close_commitments(batch, received, record.closed_ms, record.open_until_ms)
+    if phase.committed.record() != record or record.open_until_ms < record.closed_ms:
         raise AuditFailure(
             Reason.COMMITMENT_MISMATCH, "the record of the commitments is not what their list makes"
         )
@@ -167,8 +167,16 @@ def _check_openings(phase: Bidding, committed: CommittedBatch, record: Closed, b
     for one in phase.unopened:
         if not one.opening_digest:
             continue
+        opening, wanted = blob(one.opening_digest), committed.outcomes[one.place]
+        assert isinstance(wanted, Commitment)
+        # Else an engine could make up an opening that opens nothing, and lay it at a solver's door.
+        if committed.claim(one.solver, opening) != wanted.commitment:
+            raise AuditFailure(
+                Reason.COMMITMENT_MISMATCH,
+                f"what is said to be the opening of commitment {one.place} is none of its solver's",
+            )
         try:
-            committed.open(one.place, blob(one.opening_digest), record.bid_secret)
+            committed.open(one.place, opening, record.bid_secret)
         except BidRejected:
             continue
         raise AuditFailure(

@@ -1,12 +1,12 @@
 """What a node kept of an engine's word, held against the engine's log (protocol §9).
 
-A task says until when bids count, a receipt when one came, and a closing which set of commitments
-was closed. The engine signed each. Where the log says otherwise, either the log or the engine's
-word is false, and both are in hand.
+A task says until when bids count, a receipt when a bid, a commitment or an opening came, and a
+closing which set of commitments was closed. The engine signed each. Where the log says otherwise,
+either the log or the engine's word is false, and both are in hand.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from walras.audit import envelope
@@ -15,13 +15,29 @@ from walras.audit.note import NoteKey
 from walras.core.errors import AuditFailure, InvalidInput, Reason
 from walras.protocol.codec import decode
 from walras.protocol.dispatch import decode_dispatch
-from walras.protocol.records import KIND_OF_TYPE, BidReceived, Kind, Opened, Sealed, Voided
-from walras.protocol.sealed_bids import BidReceipt, Committed, Task, decode_commitments
+from walras.protocol.records import KIND_OF_TYPE, BidReceived, Closed, Kind, Opened, Sealed, Voided
+from walras.protocol.sealed_bids import (
+    BidReceipt,
+    BidUnopened,
+    Committed,
+    ReceivedCommitment,
+    Task,
+    decode_commitment,
+    decode_commitments,
+)
 
 Blob = Callable[[bytes], bytes]
 
-_KINDS = {Kind.OPENED, Kind.SEALED, Kind.COMMITTED, Kind.BID_RECEIVED, Kind.VOIDED}
-_RECORDS = (Opened, Sealed, Committed, BidReceived, Voided)
+_RECORDS = (Opened, Sealed, Committed, BidReceived, BidUnopened, Closed, Voided)
+_KINDS = {
+    Kind.OPENED,
+    Kind.SEALED,
+    Kind.COMMITTED,
+    Kind.BID_RECEIVED,
+    Kind.BID_UNOPENED,
+    Kind.CLOSED,
+    Kind.VOIDED,
+}
 
 
 @dataclass(slots=True)
@@ -31,7 +47,7 @@ class Evidence:
     Attributes:
         tasks, receipts, closings: that agree with it.
         void: that are of batches which ended before anything was closed: they prove no wrong.
-        later: that are of batches which the log does not reach.
+        later: that are of batches, or of what comes in them, which the log does not reach.
     """
 
     tasks: int = 0
@@ -49,7 +65,12 @@ class _Auction:
     sealed_at: int = 0
     committed_leaf: bytes = b""
     times: dict[bytes, set[int]] | None = None
+    closed: Committed | None = None
+    listed: tuple[ReceivedCommitment, ...] = ()
+    missing: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """(solver, commitment) of those that are said not to have been opened."""
     voided: bool = False
+    ended: bool = False
 
 
 def encode_evidence(envelopes: Iterable[bytes]) -> bytes:
@@ -113,10 +134,10 @@ def check_evidence(
             raise InvalidInput(Reason.DOMAIN_WRONG, "the evidence is of another engine")
         auction = auctions.get(record.auction_id)
         _check_signer(signed.signer, auction, keys)
-        if auction is None and record.auction_id > last:
-            found.later += 1
-        elif auction is None:
+        if auction is None and record.auction_id <= last:
             raise _broken(record.auction_id, "the log has no such auction")
+        if auction is None or _is_later(record, auction):
+            found.later += 1
         else:
             _check(record, data, auction, blob, found)
     return found
@@ -133,6 +154,20 @@ def _check_signer(signer: bytes, auction: _Auction | None, keys: EngineKeys) -> 
             "the evidence is signed by another key than the engine's at that time",
             signer=signer.hex(),
         )
+
+
+def _is_later(record: Task | BidReceipt | Committed, auction: _Auction) -> bool:
+    """Whether the log ends before what would agree with this, or break it."""
+    if auction.ended:
+        return False
+    match record:
+        case Task():
+            return auction.sealed is None
+        case Committed():
+            return auction.closed is None
+        case BidReceipt():
+            # What openings come to is logged with the batch's end.
+            return bool(record.opened) or auction.times is None
 
 
 def _check(
@@ -153,7 +188,9 @@ def _check(
             found.tasks += 1
         case BidReceipt():
             sealed = auction.sealed
-            if sealed is None or record.received_ms > sealed.deadline_ms:
+            if record.opened:
+                _check_openings(record, auction, found)
+            elif sealed is None or record.received_ms > sealed.deadline_ms:
                 found.receipts += 1  # it says itself that it was late
             elif auction.times is None and auction.voided:
                 found.void += 1
@@ -162,6 +199,19 @@ def _check(
                 if any(record.received_ms not in times.get(one, ()) for one in record.digests):
                     raise _broken(number, "what came in time by its receipt is not in the log")
                 found.receipts += 1
+
+
+def _check_openings(record: BidReceipt, auction: _Auction, found: Evidence) -> None:
+    closed = auction.closed
+    if auction.voided:
+        found.void += 1
+        return
+    if closed is None:
+        raise _broken(record.auction_id, "openings came to a batch whose set was never closed")
+    claimed = {(record.solver, one) for one in record.opened}
+    if record.received_ms <= closed.open_until_ms and not auction.missing.isdisjoint(claimed):
+        raise _broken(record.auction_id, "an opening that came in time is said to be missing")
+    found.receipts += 1
 
 
 def _check_task(record: Task, auction: _Auction, blob: Blob) -> None:
@@ -198,13 +248,20 @@ def _auctions(entries: Iterable[bytes], blob: Blob) -> dict[int, _Auction]:
             case Committed():
                 auction.committed_leaf = leaf
                 times = auction.times = {}
-                for one in decode_commitments(blob(record.commitments_digest)):
+                auction.closed = record
+                auction.listed = decode_commitments(blob(record.commitments_digest))
+                for one in auction.listed:
                     times.setdefault(sha256(one.envelope).digest(), set()).add(one.received_ms)
             case BidReceived() if not record.salt:
                 times = auction.times = auction.times or {}
                 times.setdefault(record.bid_digest, set()).add(record.received_ms)
+            case BidUnopened() if record.reason == Reason.OPENING_MISSING.value:
+                sent = envelope.decode(auction.listed[record.place].envelope)
+                auction.missing.add((record.solver, decode_commitment(sent.body).commitment))
+            case Closed():
+                auction.ended = True
             case Voided():
-                auction.voided = True
+                auction.voided = auction.ended = True
     return found
 
 

@@ -9,6 +9,7 @@ from walras.core.errors import AuditFailure, Reason
 from walras.protocol.codec import Signed
 from walras.protocol.keys import KeyBinding
 from walras.protocol.prices import PriceFeed, PricesWatched
+from walras.protocol.problem import Problem
 from walras.protocol.records import (
     Awarded,
     BidReceived,
@@ -79,6 +80,17 @@ _NEEDED: Mapping[type, tuple[type, ...]] = {
 """Record of a batch → the phases it may follow; None is between batches."""
 
 _BETWEEN_BATCHES = (MarketUpdate, PriceFeed, Withdrawal, KeyBinding)
+
+
+def sealed_problem(phase: Phase) -> Problem | None:
+    """That of the batch which is sealed and has no end yet."""
+    match phase:
+        case Bidding():
+            return phase.batch.problem
+        case Selected() | Decided():
+            return phase.closed.sealed.problem
+        case _:
+            return None
 
 
 def check_order(record: Signed, phase: Phase, auction_id: int) -> None:

@@ -7,14 +7,14 @@ first claim that does not follow from what stands before it is found, and named.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
 
 from walras.auction.batch import OpenBatch
 from walras.audit import bidding, ending, envelope, sealing
 from walras.audit.bindings import check_proof
-from walras.audit.phases import Bidding, Decided, Phase, Selected, check_order
+from walras.audit.counts import Counts, Paused, Unproven
+from walras.audit.phases import Bidding, Decided, Phase, Selected, check_order, sealed_problem
 from walras.audit.probes import SplitView, check_observations
 from walras.audit.quotes import check_quotes
 from walras.core.errors import AuditFailure, InvalidInput, Reason, WalrasError
@@ -24,7 +24,7 @@ from walras.ledger.state import State
 from walras.protocol.batch import is_page
 from walras.protocol.codec import Signed, decode
 from walras.protocol.fleet import FleetChanged, FleetUpdate
-from walras.protocol.keys import KeyBinding
+from walras.protocol.keys import KeyBinding, Role
 from walras.protocol.prices import PriceFeed, PricesWatched
 from walras.protocol.probes import Observations
 from walras.protocol.records import (
@@ -64,63 +64,6 @@ _BLOBS = frozenset(
     }
 )
 """Signed, but no records of the log."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was replayed.
-
-    Attributes:
-        records: by kind.
-        intents: by what became of them.
-        auctions: settled ones.
-        voided: auctions without an award.
-        voided_committed: of them, those whose commitments were closed: the engine may have seen
-            bids, and a crash cannot be told from a choice.
-        unopened: commitments that came to no bid.
-        bids, rejected, winners, fills: in all auctions.
-        score: sum of all awards.
-        asked: calls that dispatches asked for.
-        passed_over: node's name → sealings at which a quorum had seen it alive and the engine
-            said that it was not connected.
-        split_views: echoes of checkpoints that are not this log's: a node says what is not so, or
-            was shown another log.
-        unproven: awards whose optimality was not proven within the effort that the rules allow.
-    """
-
-    records: Counter[str] = field(default_factory=Counter)
-    intents: Counter[str] = field(default_factory=Counter)
-    auctions: int = 0
-    voided: int = 0
-    voided_committed: int = 0
-    unopened: int = 0
-    bids: int = 0
-    rejected: int = 0
-    winners: int = 0
-    fills: int = 0
-    score: int = 0
-    asked: int = 0
-    passed_over: Counter[str] = field(default_factory=Counter)
-    split_views: list[SplitView] = field(default_factory=list)
-    unproven: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """A replay between two batches: all that it needs to go on.
-
-    Attributes:
-        index: of the next entry.
-        auction_id: of the last auction.
-        state, counts: live, so to be read before the replay goes on.
-        ended: how many intents ended how.
-    """
-
-    index: int
-    auction_id: int
-    state: State
-    counts: Counts
-    ended: Mapping[str, int]
 
 
 class Replay:
@@ -320,10 +263,11 @@ class Replay:
     def _bind(self, record: KeyBinding) -> None:
         check_proof(record)
         self.state.bind_key(record, self._index)
+        self.counts.vrf_keys_replaced += record.role is Role.VRF
 
     def _cancel(self, record: Cancel) -> None:
-        phase = self._phase
-        held = isinstance(phase, Bidding) and record.intent_id in phase.batch.problem.intents
+        problem = sealed_problem(self._phase)
+        held = problem is not None and record.intent_id in problem.intents
         self.state.cancel(record, held)
 
     def _open(self, record: Opened) -> None:
@@ -381,7 +325,9 @@ class Replay:
         assert isinstance(self._phase, Selected)
         self._phase = ending.award(self._phase, record, self.state.in_force, self._blob)
         award = self._phase.batch.award
-        self.counts.unproven += not award.settled
+        if not award.settled:
+            gap = Unproven(record.auction_id, self._index, award.score, award.bound)
+            self.counts.unproven_awards.append(gap)
         self.counts.winners += len(award.winners)
         self.counts.fills += sum(len(bid.fills) for bid in award.winners)
         self.counts.score += award.score

@@ -12,9 +12,9 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from walras.audit import envelope
+from walras.audit.counts import Counts, Paused, Unproven
 from walras.audit.note import decode64, encode64
 from walras.audit.probes import SplitView
-from walras.audit.replay import Counts, Paused
 from walras.core.assets import Asset
 from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.ledger import fleet as fleets
@@ -50,6 +50,9 @@ def encode_paused(paused: Paused) -> bytes:
             "split_views": [
                 [view.node.hex(), view.size, view.root.hex(), view.index]
                 for view in counts.split_views
+            ],
+            "unproven_awards": [
+                [gap.auction_id, gap.index, gap.score, gap.bound] for gap in counts.unproven_awards
             ],
             **{name: getattr(counts, name) for name in _NUMBERS},
         },
@@ -118,6 +121,7 @@ def _read(document: Mapping[str, Any]) -> Paused:
                 SplitView(bytes.fromhex(node), size, bytes.fromhex(root), index)
                 for node, size, root, index in counts["split_views"]
             ],
+            unproven_awards=[Unproven(*gap) for gap in counts["unproven_awards"]],
             **{name: counts[name] for name in _NUMBERS},
         ),
         document["ended"],

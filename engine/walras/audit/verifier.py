@@ -8,12 +8,20 @@ from typing import Protocol
 
 from walras.audit import envelope
 from walras.audit.bindings import EngineKeys, follow, open_at_size
+from walras.audit.counts import Counts, Paused
 from walras.audit.files import LogFiles
 from walras.audit.log import verify_log
 from walras.audit.merkle import Subtrees, Tree, leaf_hash
-from walras.audit.note import Checkpoint, NoteKey, is_signed, open_checkpoint, parse_note
+from walras.audit.note import (
+    Checkpoint,
+    NoteKey,
+    is_signed,
+    open_checkpoint,
+    parse_checkpoint,
+    parse_note,
+)
 from walras.audit.policy import Policy
-from walras.audit.replay import Counts, Paused, Replay
+from walras.audit.replay import Replay
 from walras.audit.tiled import TiledTree
 from walras.audit.tiles import hash_tile, hash_tiles
 from walras.core.errors import AuditFailure, Reason, WalrasError
@@ -93,7 +101,13 @@ def verify_entries(
         AuditFailure: what is wrong, and where `fields["index"]` is known, which entry.
     """
     note = source.checkpoint()
-    checkpoint = _approved(note, key, policy, lambda: follow(enumerate(source.entries()), key))
+    checkpoint = _approved(
+        note,
+        key,
+        policy,
+        lambda: follow(enumerate(source.entries()), key),
+        lambda claimed: verify_log(list(source.entries()), claimed),
+    )
     entries = list(source.entries())
     tiles = source.hash_tiles()
     tree = verify_log(entries, checkpoint, tiles)
@@ -143,7 +157,10 @@ def verify_growth(
     def followed() -> EngineKeys:
         return follow(enumerate(source.entries(start), start), key, known)
 
-    checkpoint = _approved(note, key, policy, followed)
+    def committed(claimed: Checkpoint) -> None:
+        _read(source, TiledTree(claimed.size, claimed.root, source.hash_tile), start)
+
+    checkpoint = _approved(note, key, policy, followed, committed)
     if checkpoint.size < audited.size:
         _check_rollback(source, checkpoint, audited)
     if checkpoint.size == audited.size and checkpoint.root != audited.root:
@@ -152,15 +169,7 @@ def verify_growth(
     if tree.root(audited.size) != audited.root:
         proof = tree.consistency_proof(audited.size)
         raise _forked(audited, tree.root(audited.size), proof)
-    entries: list[bytes] = []
-    for index, leaf in enumerate(source.entries(start), start):
-        if leaf_hash(leaf) != tree.leaf(index):
-            raise AuditFailure(
-                Reason.ROOT_MISMATCH,
-                f"entry {index} is not the one that the checkpoint commits to",
-                index=index,
-            )
-        entries.append(leaf)
+    entries = _read(source, tree, start)
     keys = follow(enumerate(entries, start), key, known)
     open_at_size(note, keys)
     for each in earlier:
@@ -250,16 +259,43 @@ def _verify_signatures(entries: Sequence[bytes], start: int, progress: Progress)
     progress(len(entries), len(entries))
 
 
+def _read(source: LogFiles, tree: TiledTree, start: int) -> list[bytes]:
+    """The entries from `start` on, each the one that the tree has there."""
+    entries: list[bytes] = []
+    for index, leaf in enumerate(source.entries(start), start):
+        if index >= tree.size or leaf_hash(leaf) != tree.leaf(index):
+            raise AuditFailure(
+                Reason.ROOT_MISMATCH,
+                f"entry {index} is not the one that the checkpoint commits to",
+                index=index,
+            )
+        entries.append(leaf)
+    return entries
+
+
 def _approved(
-    note: bytes, key: NoteKey, policy: Policy | None, followed: Callable[[], EngineKeys]
+    note: bytes,
+    key: NoteKey,
+    policy: Policy | None,
+    followed: Callable[[], EngineKeys],
+    committed: Callable[[Checkpoint], object],
 ) -> Checkpoint:
     """The checkpoint, if the key signed it or one that bindings lead to: so that another log's is
     refused before its entries are read. Whether that key was in force is seen once they hold.
+
+    Bindings are followed before the entries are known to be the checkpoint's. A false one is the
+    log's only if `committed` finds no fault with them; else the host slipped it in.
     """
     if is_signed(parse_note(note), key):
         checkpoint = open_checkpoint(note, key)
     else:
-        checkpoint = open_at_size(note, followed())
+        try:
+            keys = followed()
+        except AuditFailure as failure:
+            if failure.reason is Reason.KEY_BINDING_INVALID:
+                committed(parse_checkpoint(parse_note(note).text))
+            raise
+        checkpoint = open_at_size(note, keys)
     if policy is not None:
         policy.approve(parse_note(note))
     return checkpoint

@@ -145,7 +145,9 @@ def check_successor(request: Request, latest: Head | None) -> None:
         )
     if old_size == head.size and head.root != present.root:
         raise AuditFailure(
-            Reason.ROOT_MISMATCH, f"the log signed two roots of the size {head.size}"
+            Reason.ROOT_MISMATCH,
+            f"the log signed two roots of the size {head.size}",
+            size=head.size,
         )
     verify_consistency(old_size, present.root, head.size, head.root, request.proof)
 

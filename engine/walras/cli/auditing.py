@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
+from walras.audit.counts import Counts, Paused, Unproven
 from walras.audit.evidence import Evidence, check_evidence, decode_evidence
 from walras.audit.files import LogFiles
 from walras.audit.merkle import leaf_hash, verify_inclusion
@@ -22,7 +24,6 @@ from walras.audit.note import (
 from walras.audit.policy import Policy
 from walras.audit.probes import SplitView
 from walras.audit.proof import TlogProof
-from walras.audit.replay import Counts, Paused
 from walras.audit.snapshot import decode_paused, encode_paused
 from walras.audit.verifier import VerifiedLog, replayed, verify_entries, verify_growth
 from walras.cli.options import parse_log_key
@@ -35,6 +36,7 @@ from walras.store.folder import FolderSource
 from walras.web.log_url import UrlSource, is_url
 
 _COUNTS = tuple(Counts.__dataclass_fields__)
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Audited:
             "entries": self.size,
             "root": self.root.hex(),
             **{name: _plain(getattr(self.counts, name)) for name in _COUNTS},
+            "unproven": self.counts.unproven,
             "seconds": {level: round(seconds, 3) for level, seconds in self.seconds.items()},
             "since": self.since,
             "replayed_from": self.replayed_from,
@@ -105,8 +108,13 @@ class Audited:
                 f"note: {views} echoes of nodes name a checkpoint that is not this log's;"
                 " walras fleet verify shows them"
             )
+        if counts.vrf_keys_replaced:
+            say(f"note: the key that draws was replaced {counts.vrf_keys_replaced} times")
         if counts.unproven:
-            say(f"note: {counts.unproven} awards were not proven optimal within the rules' effort")
+            say(
+                f"note: {counts.unproven} awards were not proven optimal within the rules' effort:"
+                f" auctions {_some(gap.auction_id for gap in counts.unproven_awards)}"
+            )
         if self.receipts:
             say(f"{self.receipts} receipts are of this log")
         if self.evidence is not None:
@@ -232,7 +240,7 @@ def audit_files(
         quiet: without bars on a terminal.
 
     Raises:
-        AuditFailure: the first thing that does not hold.
+        AuditFailure: the first thing that does not hold; where level A does, with `level`: B.
         InvalidInput: what was wanted cannot be used.
     """
     wanted = wanted or Wanted()
@@ -248,9 +256,15 @@ def audit_files(
     begin = 0 if paused is None else paused.index
     applied = replace(log, entries=log.entries[begin - log.start :], start=begin)
     with progress("B, C replay", len(applied.entries), quiet=quiet) as advance:
-        machine = replayed(
-            applied, source, key, paused=paused, keep=kept.take, progress=_steps(advance)
-        )
+        try:
+            machine = replayed(
+                applied, source, key, paused=paused, keep=kept.take, progress=_steps(advance)
+            )
+        except AuditFailure as failure:
+            # Level A holds: what is wrong is under a checkpoint of a key of the log.
+            more = {"level": "B", **failure.fields}
+            message, hint = failure.message, failure.hint
+            raise AuditFailure(failure.reason, message, hint=hint, **more) from failure
     seconds["B+C"] = time.perf_counter() - start
     evidence = None
     if wanted.evidence:
@@ -354,9 +368,29 @@ def split_views(views: Iterable[SplitView]) -> list[dict[str, object]]:
     ]
 
 
+def unproven_awards(gaps: Iterable[Unproven]) -> list[dict[str, object]]:
+    """For JSON."""
+    return [
+        {
+            "auction_id": gap.auction_id,
+            "index": gap.index,
+            "score": str(gap.score),
+            "bound": str(gap.bound),
+        }
+        for gap in gaps
+    ]
+
+
+def _some(numbers: Iterable[int]) -> str:
+    """The first of them, for people."""
+    first = list(islice(numbers, _SHOWN + 1))
+    return ", ".join(map(str, first[:_SHOWN])) + (", …" if len(first) > _SHOWN else "")
+
+
 def _plain(value: object) -> object:
     if isinstance(value, list):
-        return split_views(value)
+        gaps = [one for one in value if isinstance(one, Unproven)]
+        return unproven_awards(gaps) if gaps else split_views(value)
     if isinstance(value, dict):
         return {str(name): count for name, count in sorted(value.items())}
     return str(value) if isinstance(value, int) and abs(value) >= 1 << 53 else value

@@ -9,7 +9,8 @@ from walras.audit.tiles import VERIFIER_KEY
 from walras.cli.options import parse_log_key
 from walras.cli.output import progress
 from walras.core.errors import AuditFailure, InvalidInput, Reason
-from walras.sdk.client import Client, bounded
+from walras.sdk.calls import bounded
+from walras.sdk.client import Client
 from walras.sdk.rotation import log_keys
 from walras.store.folder import blobs_of, write_log_folder
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "auction": "Run one batch of a market file, as the engine does.",
     "solver": "List, serve and check solvers.",
     "replay": "Re-run logged auctions with other solvers or rules.",
+    "bound": "Say how near logged auctions came to what any bids could score.",
     "fleet": "See, drain, verify and extend the fleet of solver nodes.",
     "simulate": "Simulate a fleet under load with the policies that the engine runs.",
     "export": "Write a server's log to a folder.",

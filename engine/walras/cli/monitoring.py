@@ -8,10 +8,11 @@ long: then the log is frozen, whoever's fault it is.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from walras.audit.counts import Unproven
 from walras.audit.files import LogFiles
 from walras.audit.note import NoteKey, format_vkey, is_signed, parse_head, parse_note
 from walras.audit.policy import NONE, Policy
@@ -29,11 +30,16 @@ _HOSTS = frozenset(
         Reason.BLOB_MISSING,
         Reason.BLOB_MISMATCH,
         Reason.CHECKPOINT_INVALID,
+        Reason.LOG_UNKNOWN,
         Reason.QUORUM_UNMET,
         Reason.COSIGNATURE_INVALID,
     }
 )
 """Anybody between here and the engine can cause these."""
+
+
+CLOCK_SKEW_S = 60
+"""By which a witness' clock may be ahead of this one."""
 
 
 def wall_clock_s() -> int:
@@ -51,6 +57,7 @@ class Round:
         age_s: since when the log has shown nothing newer.
         seconds: that the round took.
         audited: in full; None where there was nothing new, or the host failed.
+        unproven: awards in this round that were not proven optimal.
         trouble: of the host's making, if there was any.
     """
 
@@ -59,6 +66,7 @@ class Round:
     age_s: int
     seconds: float
     audited: Audited | None = None
+    unproven: Sequence[Unproven] = ()
     trouble: WalrasError | None = None
 
     def document(self) -> dict[str, object]:
@@ -78,6 +86,10 @@ class Round:
                 "score": str(counts.score),
             }
             found |= {"voided": counts.voided, "split_views": len(counts.split_views)}
+            found |= {
+                "unproven": counts.unproven,
+                "unproven_auctions": [gap.auction_id for gap in self.unproven],
+            }
         if self.trouble is not None:
             found |= {"reason": self.trouble.reason.value, "why": self.trouble.message}
         return found
@@ -93,6 +105,7 @@ class Monitor:
         state: file that the watch goes on from after a restart.
         evidence: folder for what ends the watch; made then.
         max_age_s: how long the log may show nothing newer.
+        proven: an award that is not proven optimal ends the watch.
         clock: seconds since 1970.
 
     Raises, when made:
@@ -108,6 +121,7 @@ class Monitor:
         state: Path | None,
         evidence: Path,
         max_age_s: int,
+        proven: bool = False,
         clock: Callable[[], int] = wall_clock_s,
     ) -> None:
         self._source = source
@@ -116,6 +130,7 @@ class Monitor:
         self._state = state
         self._evidence = evidence
         self._max_age_s = max_age_s
+        self._needs_proof = proven
         self._clock = clock
         self._known = None if state is None else read_state(state, format_vkey(key))
         # Until the first sound checkpoint, the time runs from here.
@@ -133,7 +148,7 @@ class Monitor:
         try:
             audited = self._look()
         except WalrasError as error:
-            if isinstance(error, AuditFailure) and not _is_hosts(error) and self._is_signed():
+            if isinstance(error, AuditFailure) and not _is_hosts(error) and self._is_signed(error):
                 raise self._proven(error) from error
             if isinstance(error, InvalidInput) and error.reason is not Reason.FIELD_INVALID:
                 raise
@@ -142,8 +157,12 @@ class Monitor:
         age_s = max(0, self._clock() - self._fresh_s)
         if age_s > self._max_age_s:
             raise self._proven(self._frozen(age_s, trouble))
+        gaps = () if audited is None else audited.counts.unproven_awards
+        new = [gap for gap in gaps if gap.index >= before]
+        if new and self._needs_proof:
+            raise self._proven(_unproven(new[0]))
         seconds = time.perf_counter() - began
-        return Round(size, size - before, age_s, seconds, audited, trouble)
+        return Round(size, size - before, age_s, seconds, audited, new, trouble)
 
     def _look(self) -> Audited | None:
         note = self._source.checkpoint()
@@ -161,7 +180,8 @@ class Monitor:
             self._known = Known(self._known.verifier_key, note, self._fresh_s, self._known.paused)
             if self._state is not None:
                 write_state(self._state, self._known)
-        if cosigned_s is not None:
+        # A time that is yet to come would hold off the alarm until then.
+        if cosigned_s is not None and cosigned_s <= self._clock() + CLOCK_SKEW_S:
             self._fresh_s = cosigned_s
         return audited
 
@@ -179,8 +199,10 @@ class Monitor:
             if policy.is_quorum(frozenset(n for n, at_s in times.items() if at_s >= time_s))
         )
 
-    def _is_signed(self) -> bool:
+    def _is_signed(self, failure: AuditFailure) -> bool:
         """Whether the checkpoint that is shown is of a key that is known to be the engine's."""
+        if "level" in failure.fields:
+            return True
         known = self._known
         keys = [self._key]
         if known is not None:
@@ -233,6 +255,19 @@ class Monitor:
             hint=failure.hint or f"the evidence is in {self._evidence}",
             **{**failure.fields, "evidence": str(self._evidence)},
         )
+
+
+def _unproven(gap: Unproven) -> AuditFailure:
+    return AuditFailure(
+        Reason.AWARD_UNPROVEN,
+        f"auction {gap.auction_id} was awarded a score of {gap.score}, and its certificate proves"
+        f" only that none is above {gap.bound}",
+        hint="the log holds all bids: solve it again; a restart goes on behind it",
+        index=gap.index,
+        auction_id=gap.auction_id,
+        score=gap.score,
+        bound=gap.bound,
+    )
 
 
 def _is_hosts(failure: AuditFailure) -> bool:

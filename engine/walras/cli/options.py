@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from walras.audit.note import MAX_NOTE_BYTES, parse_vkey
 from walras.core.errors import InvalidInput, Reason
 
 DEFAULT_ADDRESS = "127.0.0.1:7400"
@@ -54,7 +55,21 @@ def parse_id(text: str, name: str) -> bytes:
 
 
 def parse_log_key(text: str) -> str:
-    """A verifier key that is given itself or as the name of a file that holds it."""
-    if text and "+" not in text and Path(text).is_file():
-        return Path(text).read_text().strip()
-    return text
+    """A verifier key that is given itself or as the name of a file that holds it.
+
+    Raises:
+        InvalidInput: PUBLIC_KEY_INVALID: there is such a file, and it does not.
+    """
+    if not text or "+" in text or not Path(text).is_file():
+        return text
+    with Path(text).open(errors="replace") as file:
+        found = file.read(MAX_NOTE_BYTES).strip()
+    try:
+        parse_vkey(found)
+    except InvalidInput as error:
+        raise InvalidInput(
+            Reason.PUBLIC_KEY_INVALID,
+            f"the file {text} holds no verifier key",
+            hint=error.hint,
+        ) from error
+    return found

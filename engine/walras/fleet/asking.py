@@ -23,7 +23,7 @@ MAX_NODE_BYTES = 64 << 20
 MAX_BATCH_BYTES = 1 << 30
 """All that the nodes of one batch send; each has an equal share."""
 
-MAX_OUTGOING = 64
+MAX_OUTGOING = 4_096
 """Messages that wait for a node to read them."""
 
 _DETAIL = 200
@@ -44,6 +44,7 @@ class Answer:
         in_flight: problems that the node says are in flight there.
         ended: nothing more will come of this part.
         fault: why it ended, if not well.
+        more: others of the same message follow.
     """
 
     part: int
@@ -51,6 +52,7 @@ class Answer:
     in_flight: int = 0
     ended: bool = False
     fault: SolverFault | None = None
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -106,6 +108,17 @@ class Call:
         except asyncio.QueueFull:
             self._call.cancel()
 
+    async def put(self, data: bytes, end: float) -> None:
+        """As `send`, for what there may be much of: waits until `end` for a node that reads slowly.
+
+        Meanwhile nothing more is read from it.
+        """
+        try:
+            async with asyncio.timeout_at(end):
+                await self._outgoing.put(data)
+        except TimeoutError:
+            self._call.cancel()
+
     async def next(self, end: float) -> bytes | None:
         """The next message; None after the last.
 
@@ -153,8 +166,8 @@ class Call:
         for place in unended:
             yield Answer(place, ended=True, fault=fault)
 
-    async def openings(self, most: int, end: float) -> AsyncGenerator[bytes, None]:
-        """Envelopes of openings, as they come, until the call ends or `end`.
+    async def openings(self, most: int, end: float) -> AsyncGenerator[tuple[bytes, ...], None]:
+        """Envelopes of openings, message by message, until the call ends or `end`.
 
         Args:
             most: that there can be; with more the call is left.
@@ -163,16 +176,16 @@ class Call:
         Raises:
             SolverFault: how it ended, if not well.
         """
-        count = 0
+        left = most
         while (data := await self.next(end)) is not None:
-            response = _parse(self.name, data)
             # Answers that crossed the closing on their way came too late, and are passed over.
-            for opening in response.openings:
-                count += 1
-                if count > most:
-                    message = f"{self.name} sends too much"
-                    raise SolverFault(Reason.NODE_MALFORMED, message, node=self.name)
-                yield opening
+            found = tuple(_parse(self.name, data).openings)
+            if found:
+                yield found[:left]
+            left -= len(found)
+            if left < 0:
+                message = f"{self.name} sends too much"
+                raise SolverFault(Reason.NODE_MALFORMED, message, node=self.name)
 
     async def close(self, grace: float = 0.0) -> None:
         """Hang up: at once, or when the node has read what was sent, at most `grace` seconds on."""
@@ -226,7 +239,9 @@ def _read(
     response = _parse(name, data)
     if not response.answers:
         raise SolverFault(Reason.NODE_MALFORMED, f"{name} answers nothing", node=name)
-    for answer in response.answers:
+    for left, answer in zip(
+        range(len(response.answers) - 1, -1, -1), response.answers, strict=True
+    ):
         tally = unended.get(answer.part)
         if tally is None:
             message = f"{name} answers what it was not asked, or again"
@@ -244,7 +259,8 @@ def _read(
         ended = bool(answer.status)
         if ended:
             del unended[answer.part]
-        yield Answer(answer.part, answer.bid, response.in_flight, ended, _end(name, answer))
+        fault = _end(name, answer)
+        yield Answer(answer.part, answer.bid, response.in_flight, ended, fault, left > 0)
 
 
 def _parse(name: str, data: bytes) -> solver_service_pb2.SolveResponse:

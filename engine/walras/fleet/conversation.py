@@ -56,6 +56,7 @@ class Conversation:
         self._allowance = allowance
         self._sent = sent
         self._calls: list[Call] = []
+        self._heard: Call | None = None  # on which the last answer came
         self._receipts = 0
 
     async def answers(self) -> AsyncGenerator[Answer, None]:
@@ -82,13 +83,16 @@ class Conversation:
                 bases = [None] * len(self._problems)
             places = forgotten
 
-    def receipt(self, data: bytes) -> None:
-        """Hand over a BidReceipt for the answer that came last."""
+    async def receipt(self, data: bytes, end: float) -> None:
+        """Hand over a BidReceipt for the answer or opening that came last, until `end`."""
+        assert self._heard is not None
         self._receipts += 1
-        self._calls[-1].send(SolveRequest(receipt=data).SerializeToString())
+        await self._heard.put(SolveRequest(receipt=data).SerializeToString(), end)
 
-    async def openings(self, closing: bytes, most: int, end: float) -> AsyncGenerator[bytes, None]:
-        """Openings as they come, once the node is told of the closing.
+    async def openings(
+        self, closing: bytes, most: int, end: float
+    ) -> AsyncGenerator[tuple[bytes, ...], None]:
+        """Openings as they come, by message, once the node is told of the closing.
 
         Args:
             closing: a serialized SolveRequest that says so.
@@ -101,9 +105,10 @@ class Conversation:
         for call in self._calls:
             call.send(closing)
         for call in self._calls:
+            self._heard = call
             async with aclosing(call.openings(most, end)) as openings:
-                async for opening in openings:
-                    yield opening
+                async for together in openings:
+                    yield together
 
     async def close(self) -> None:
         """Hang up; a node that has receipts coming gets them first, if it reads."""
@@ -123,6 +128,7 @@ class Conversation:
         now = time.monotonic()
         call = Call(node.name, solve, max(0.001, self._last - now), self._allowance)
         self._calls.append(call)
+        self._heard = call
         call.send(request(parts, max(1, int(1_000 * (self._end - now))), **self._sent))
         coming = call.answers(len(parts), self._end, self._max_bids, self._bid_bytes)
         async with aclosing(coming) as answers:

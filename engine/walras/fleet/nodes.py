@@ -29,7 +29,7 @@ from walras.sdk.held import MAX_MESSAGE_BYTES
 log = structlog.get_logger()
 
 DESCRIBE_SECONDS = 5.0
-START_SECONDS = 30.0
+START_SECONDS = 180.0
 STOP_SECONDS = 3.0
 MAX_ANSWER_MESSAGE_BYTES = 16 << 20
 OPTIONS = [
@@ -179,7 +179,9 @@ class Node:
             answer = await self._stub.ReportLoad(request, timeout=seconds)
         except grpc.aio.AioRpcError:
             return None
-        return answer.in_flight, answer.latency_us
+        # gRPC hands over None in place of bytes that are no message.
+        in_flight = getattr(answer, "in_flight", None)
+        return None if in_flight is None else (in_flight, answer.latency_us)
 
     async def close(self) -> None:
         """Hang up, and end the process if it was started here."""

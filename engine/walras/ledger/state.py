@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from walras.auction.candidates import ScoredBid
 from walras.balance.events import Event
 from walras.core.amounts import check_amount
-from walras.core.bids import SettledFill
 from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Intent
 from walras.ledger.book import Book, BookEntry, check_backed
@@ -20,7 +19,8 @@ from walras.ledger.changes import Changes, Touched
 from walras.ledger.fleet import Fleet
 from walras.ledger.keys import Keys
 from walras.ledger.market import Market
-from walras.market.kinds import AnyVenue, Rfq
+from walras.ledger.settlement import forfeit, settlement
+from walras.market.kinds import Rfq
 from walras.protocol.batch import pages
 from walras.protocol.fleet import FleetChanged, FleetUpdate
 from walras.protocol.keys import KeyBinding
@@ -36,9 +36,6 @@ from walras.protocol.records import (
     VenuesWatched,
     Withdrawal,
 )
-
-BUFFER = bytes(32)
-"""The owner of what bids leave over. Not a valid public key, so nobody can sign for it."""
 
 
 @dataclass(slots=True)
@@ -314,38 +311,16 @@ class State:
             InvalidInput: INTENT_UNKNOWN or ACCOUNT_OVERSPENT, of bids that no auction over this
                 state awards.
         """
-        fills: list[tuple[BookEntry, SettledFill]] = []
-        venues: dict[str, AnyVenue] = {}
-        # Gives before receives would need an order; the net per account cannot fall below zero,
-        # because gross gives are covered by what was available.
-        net: Counter[tuple[bytes, str]] = Counter()
-        for bid in winners:
-            for fill in bid.fills:
-                entry = self.book.entries.get(fill.intent_id)
-                if entry is None:
-                    raise InvalidInput(
-                        Reason.INTENT_UNKNOWN, f"intent {fill.intent_id.hex()} is not in the book"
-                    )
-                intent = entry.intent
-                for leg in intent.legs:
-                    net[intent.owner, leg.asset] += leg.quantity * fill.units
-                net[intent.owner, intent.settlement_asset] += fill.settlement
-                fills.append((entry, fill))
-            for asset, amount in bid.leftover.items():
-                net[BUFFER, asset] += amount
-            venues |= bid.venues
-        bond, forfeit = self.fleet.rules.bond_asset, self.fleet.rules.forfeit
-        for solver in withheld if bond and forfeit else ():
-            left = self.balances.get((solver, bond), 0) + net[solver, bond]
-            net[solver, bond] -= (lost := min(forfeit, max(0, left)))
-            net[BUFFER, bond] += lost
-        self._move(net)
-        for entry, fill in fills:
+        made = settlement(self.book, winners)
+        rules = self.fleet.rules
+        forfeit(made.net, self.balances, rules.bond_asset, rules.forfeit, withheld)
+        self._move(made.net)
+        for entry, fill in made.fills:
             self._note(self.book.fill(entry, fill.units, fill.settlement))
-        self.market.move(venues, self.fleet.at_ms)
-        self.changes.venues |= venues.keys()
-        self.changes.watch |= bool(venues)
-        return Touched({key: self.balances.get(key, 0) for key in net}, venues)
+        self.market.move(made.venues, self.fleet.at_ms)
+        self.changes.venues |= made.venues.keys()
+        self.changes.watch |= bool(made.venues)
+        return Touched({key: self.balances.get(key, 0) for key in made.net}, made.venues)
 
     def release(self) -> None:
         """A batch has ended: forget the closed intents it still held."""

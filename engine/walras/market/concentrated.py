@@ -139,6 +139,14 @@ class Concentrated:
         after = moved(self, sqrt_price=sqrt_price, tick=tick, liquidity=liquidity)
         return Swap(amount_out, after)
 
+    def steps_to(self, after: "Concentrated") -> int:
+        """How far it is from this state to another of the same pool: ticks, and words of 256 tick
+        spacings. A swap between the two does no more rounds than that, and two.
+        """
+        word = 256 * self.tick_spacing
+        ticks = abs(self.ticks_up_to(after.tick) - self.ticks_up_to(self.tick))
+        return ticks + abs(after.tick // word - self.tick // word)
+
     def ticks_up_to(self, tick: int) -> int:
         """How many of its ticks have at most this index."""
         return bisect_right(self.ticks, tick, key=_index)

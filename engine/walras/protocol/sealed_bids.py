@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from walras.api.v1 import record_pb2
+from walras.core.errors import InvalidInput, Reason
 from walras.protocol.values import check_digest, check_domain, check_owner
 from walras.protocol.wire import parse
 
@@ -64,7 +65,7 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class BidReceipt:
-    """When a solver's commitments, or open bids, came, signed by the engine.
+    """When a solver's commitments, openings or open bids came, signed by the engine.
 
     Attributes:
         domain: the engine.
@@ -72,6 +73,7 @@ class BidReceipt:
         solver: whose.
         digests: SHA-256 of each envelope that came.
         received_ms: when, by the engine's clock.
+        opened: of openings: the commitment that each opens, in their order; else none.
     """
 
     domain: str
@@ -79,6 +81,7 @@ class BidReceipt:
     solver: bytes
     digests: tuple[bytes, ...]
     received_ms: int
+    opened: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +108,14 @@ class Committed:
         commitments: how many there are.
         commitments_digest: SHA-256 of their list, the name of its blob.
         closed_ms: when.
+        open_until_ms: openings that come until then count.
     """
 
     auction_id: int
     commitments: int
     commitments_digest: bytes
     closed_ms: int
+    open_until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +217,25 @@ def receipt_to_wire(record: BidReceipt) -> record_pb2.BidReceipt:
         solver=record.solver,
         digests=record.digests,
         received_ms=record.received_ms,
+        opened=record.opened,
     )
 
 
 def decode_receipt(body: bytes) -> BidReceipt:
     m = parse(record_pb2.BidReceipt, body)
+    if m.opened and len(m.opened) != len(m.digests):
+        raise InvalidInput(
+            Reason.FIELD_INVALID,
+            "a receipt of openings names a commitment for each",
+            field="opened",
+        )
     return BidReceipt(
         check_domain(m.domain),
         m.auction_id,
         check_owner(m.solver),
         tuple(check_digest(digest, "digests") for digest in m.digests),
         m.received_ms,
+        tuple(check_digest(digest, "opened") for digest in m.opened),
     )
 
 
@@ -232,13 +245,14 @@ def committed_to_wire(record: Committed) -> record_pb2.Committed:
         commitments=record.commitments,
         commitments_digest=record.commitments_digest,
         closed_ms=record.closed_ms,
+        open_until_ms=record.open_until_ms,
     )
 
 
 def decode_committed(body: bytes) -> Committed:
     m = parse(record_pb2.Committed, body)
     digest = check_digest(m.commitments_digest, "commitments_digest")
-    return Committed(m.auction_id, m.commitments, digest, m.closed_ms)
+    return Committed(m.auction_id, m.commitments, digest, m.closed_ms, m.open_until_ms)
 
 
 def opening_to_wire(record: Opening) -> record_pb2.Opening:

@@ -1,9 +1,11 @@
 """What a solver's author imports: problem, venues, a solver's contract, routing and bids."""
 
+from walras.auction.validity import MAX_EXECUTIONS
 from walras.core.amounts import ceil_div
 from walras.core.bids import Execution, Fill, Proposal
 from walras.core.errors import BidRejected, InvalidInput, SwapError, WalrasError
 from walras.core.intents import Decay, Intent, Leg, least_fill, settlement, surplus
+from walras.market.concentrated import ranges as price_ranges
 from walras.market.inverse import least_input
 from walras.market.kinds import (
     AnyVenue,
@@ -36,6 +38,7 @@ from walras.sdk.solver import Deadline, Description, Solver
 
 __all__ = [
     "ATOMS_PER_PRICE",
+    "MAX_EXECUTIONS",
     "AnyVenue",
     "BidRejected",
     "Bridge",
@@ -78,6 +81,7 @@ __all__ = [
     "least_input",
     "least_path_input",
     "net_flows",
+    "price_ranges",
     "price_vector",
     "propose",
     "self_check",

@@ -54,6 +54,12 @@ class Bidding:
     _bids: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
     _acknowledged: set[bytes] = field(default_factory=set)
     _sent: dict[bytes, bytes] = field(default_factory=dict)
+    _opened: set[bytes] = field(default_factory=set)
+
+    @property
+    def unreceipted(self) -> int:
+        """Openings for which the engine has given no receipt yet."""
+        return len(self._opened)
 
     @property
     def sealed(self) -> bool:
@@ -96,7 +102,9 @@ class Bidding:
             self.signer.public_key,
         ):
             raise InvalidInput(Reason.FIELD_INVALID, "the receipt is for another task")
-        if found.received_ms <= self.task.deadline_ms:
+        if found.opened:
+            self._opened.difference_update(found.digests)
+        elif found.received_ms <= self.task.deadline_ms:
             self._acknowledged.update(found.digests)
 
     def open(self, closing: pb.Closing, log_keys: Sequence[NoteKey]) -> Iterator[bytes]:
@@ -143,7 +151,9 @@ class Bidding:
                 opening = Opening(
                     self.task.domain, self.task.auction_id, self.signer.public_key, hidden, sealed
                 )
-                yield sign_record(opening, self.signer)
+                made = sign_record(opening, self.signer)
+                self._opened.add(sha256(made).digest())
+                yield made
 
 
 def begin(request: pb.SolveRequest, signer: Signer, now_ms: int) -> Bidding:

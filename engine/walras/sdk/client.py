@@ -13,12 +13,10 @@ Every method raises:
     WalrasError: ENGINE_UNREACHABLE, DEADLINE_PASSED or INTERNAL.
 """
 
-import asyncio
-import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import grpc
 
@@ -41,26 +39,21 @@ from walras.api.v1 import (
 from walras.audit.note import parse_head, parse_note
 from walras.audit.proof import TlogProof
 from walras.core.addresses import check_address
-from walras.core.errors import InvalidInput, WalrasError
-from walras.sdk.status import known_reason, to_error
+from walras.core.errors import InvalidInput
+from walras.sdk.calls import Calls, bounded
+from walras.sdk.status import known_reason
 
 MAX_ANSWER_BYTES = 16 << 20
 CHUNK = 256
 """Envelopes in one SubmitIntents."""
 
 _ANY_STATE = intent_service_pb2.INTENT_STATE_UNSPECIFIED
-_FIRST_PAUSE = 0.1
-_LAST_PAUSE = 2.0
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # gRPC's own pause after a failed connection would outlast ours.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
-
-A = TypeVar("A")
-Q = TypeVar("Q")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Submitted:
     error: InvalidInput | None
 
 
-class Client:
+class Client(Calls):
     """One engine.
 
     Args:
@@ -82,9 +75,7 @@ class Client:
     """
 
     def __init__(self, address: str, *, timeout: float = 30.0, attempts: int = 5) -> None:
-        self.address = check_address(address)
-        self._timeout = timeout
-        self._attempts = attempts
+        super().__init__(check_address(address), timeout, attempts)
         self._channel = channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._intents = intent_service_pb2_grpc.IntentServiceStub(channel)
         self._auctions = auction_service_pb2_grpc.AuctionServiceStub(channel)
@@ -343,68 +334,6 @@ class Client:
             return b"".join([answer.chunk async for answer in call])
 
         return await self._attempt(lambda _: read())
-
-    # how calls are made
-
-    async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
-        return await self._attempt(lambda seconds: method(request, timeout=seconds))
-
-    async def _attempt(self, call: Callable[[float], Awaitable[A]]) -> A:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._timeout
-        for attempt in range(1, self._attempts + 1):
-            try:
-                return await call(max(0.001, end - loop.time()))
-            except grpc.aio.AioRpcError as error:
-                pause = _pause(attempt)
-                last = attempt == self._attempts or loop.time() + pause >= end
-                if last or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise to_error(error, self.address) from error
-            await asyncio.sleep(pause)
-        raise AssertionError  # the last attempt returned or raised
-
-    async def _pages(self, method: Any, request: Any) -> AsyncIterator[Any]:
-        while True:
-            page = await self._call(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    async def _stream(
-        self, call: Any, on_ready: Callable[[], None] = lambda: None
-    ) -> AsyncIterator[Any]:
-        try:
-            await call.initial_metadata()
-            on_ready()
-            async for answer in call:
-                yield answer
-        except grpc.aio.AioRpcError as error:
-            raise to_error(error, self.address) from error
-        finally:
-            call.cancel()
-
-
-async def bounded(work: Callable[[A], Awaitable[R]], items: Sequence[A], in_flight: int) -> list[R]:
-    """`work` over `items`, at most `in_flight` at once, in order; the first failure ends all."""
-    gate = asyncio.Semaphore(in_flight)
-
-    async def one(item: A) -> R:
-        async with gate:
-            return await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except* WalrasError as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _pause(attempt: int) -> float:
-    # Full jitter: those who failed together do not come back together.
-    most = min(_LAST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
-    return random.uniform(0, most)  # noqa: S311 - spreads load, guards nothing
 
 
 def _submitted(result: intent_service_pb2.SubmitResult, checkpoint: bytes) -> Submitted:

@@ -18,7 +18,8 @@ from walras.market.kinds import AnyVenue
 from walras.protocol.codec import MAX_CREDITS, Signed, encode
 from walras.protocol.problem import Price
 from walras.protocol.records import Credit, Deposit, MarketUpdate
-from walras.sdk.client import Client, bounded
+from walras.sdk.calls import bounded
+from walras.sdk.client import Client
 from walras.sdk.signing import fresh_nonce, sign_record
 
 HOUR_MS = 3_600_000

@@ -212,11 +212,7 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
             if not isinstance(request, solver_service_pb2.SolveRequest):
                 return None
             if request.receipt:
-                self._keep_evidence("receipt", request.receipt)
-                try:
-                    bidding.acknowledge(request.receipt)
-                except WalrasError as error:
-                    log.warning("no receipt", solver=self._name, why=str(error))
+                self._acknowledge(bidding, request.receipt)
             if request.HasField("closing"):
                 outbox.abandon()  # what is not committed to by now comes too late
                 self._keep_evidence("closing", request.closing.SerializeToString())
@@ -228,11 +224,25 @@ class Node(solver_service_pb2_grpc.SolverServiceServicer):
         if closing is None:
             return
         try:
-            for opening in bidding.open(closing, self._log_keys):
-                await context.write(solver_service_pb2.SolveResponse(openings=[opening]))
+            for openings in _together(bidding.open(closing, self._log_keys)):
+                await context.write(solver_service_pb2.SolveResponse(openings=openings))
         except WalrasError as error:
             log.warning("the closing does not hold", solver=self._name, why=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        # The call's own deadline ends this where the engine gives no receipts.
+        while bidding.unreceipted:
+            request: object = await context.read()
+            if not isinstance(request, solver_service_pb2.SolveRequest):
+                return
+            if request.receipt:
+                self._acknowledge(bidding, request.receipt)
+
+    def _acknowledge(self, bidding: Bidding, receipt: bytes) -> None:
+        self._keep_evidence("receipt", receipt)
+        try:
+            bidding.acknowledge(receipt)
+        except WalrasError as error:
+            log.warning("no receipt", solver=self._name, why=str(error))
 
     def _keep_evidence(self, kind: str, data: bytes) -> None:
         if self._evidence is not None and data:
@@ -341,6 +351,20 @@ def _chunks(sent: Iterable[Sent]) -> Iterator[list[solver_service_pb2.Answer]]:
             answers, size = [], 0
     if answers:
         yield answers
+
+
+def _together(openings: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """In messages: each costs the engine a turn and has one receipt."""
+    found: list[bytes] = []
+    size = 0
+    for opening in openings:
+        found.append(opening)
+        size += len(opening)
+        if size >= ENOUGH_BYTES:
+            yield found
+            found, size = [], 0
+    if found:
+        yield found
 
 
 def _answer(sent: Sent) -> solver_service_pb2.Answer:

@@ -76,7 +76,15 @@ class Peer:
             self._open[1].transport.abort()
             self._open = None
 
-    async def ask(self, method: str, path: str, body: bytes = b"", *, seconds: float) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        seconds: float,
+        content_type: str = "",
+    ) -> Answer:
         """Ask once, or twice where a kept connection turns out to be dead.
 
         Cancelled at any moment it leaves no connection in an unknown state.
@@ -89,13 +97,13 @@ class Peer:
         try:
             async with asyncio.timeout(seconds):
                 try:
-                    answer = await self._exchange(method, path, body)
+                    answer = await self._exchange(method, path, body, content_type)
                 except (OSError, EOFError):
                     if not reused:
                         raise
                     # The server may close what is idle; then it has not seen this request.
                     self.close()
-                    answer = await self._exchange(method, path, body)
+                    answer = await self._exchange(method, path, body, content_type)
             done = True
         except TimeoutError:
             raise self._failed(f"no answer within {seconds:g} s") from None
@@ -106,7 +114,7 @@ class Peer:
                 self.close()
         return answer
 
-    async def _exchange(self, method: str, path: str, body: bytes) -> Answer:
+    async def _exchange(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
         if self._open is None:
             reader, writer = await asyncio.open_connection(
                 self._host,
@@ -118,6 +126,8 @@ class Peer:
             self._open = reader, writer, http
         reader, writer, http = self._open
         headers = [("Host", self._authority), ("Content-Length", str(len(body)))]
+        if content_type:
+            headers.append(("Content-Type", content_type))
         request = h11.Request(method=method, target=self._prefix + path, headers=headers)
         for event in (request, h11.Data(data=body), h11.EndOfMessage()):
             writer.write(http.send(event) or b"")

@@ -8,7 +8,7 @@
 | 400 | no request of the one form, or an old size above the checkpoint's |
 | 403 | no signature of a key that is known for the log, or one that does not verify |
 | 404 | no log of this origin is known |
-| 409 | the old size is not the one last cosigned; the body says which is |
+| 409 | the old size is not the one last cosigned, which the body says; or another root of it was |
 | 422 | the checkpoint is not shown to follow the one last cosigned |
 """
 
@@ -45,9 +45,12 @@ STATUSES: Mapping[Reason, int] = {
     Reason.CHECKPOINT_INVALID: 403,
     Reason.LOG_UNKNOWN: 404,
     Reason.CHECKPOINT_STALE: 409,
-    Reason.ROOT_MISMATCH: 422,
+    Reason.ROOT_MISMATCH: 409,
     Reason.PROOF_INVALID: 422,
 }
+
+
+_FORKS = {Reason.ROOT_MISMATCH, Reason.PROOF_INVALID}
 
 
 def wall_clock_s() -> int:
@@ -132,11 +135,11 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 def _refused(error: WalrasError, body: bytes) -> Response:
     status = STATUSES[error.reason]
-    if status == 409:
-        return Response(409, encode_size(int(error.fields["size"])), SIZE_TYPE)
-    if status == 422:
+    if error.reason in _FORKS:
         # The log's signature holds, so the request itself may prove what the log did.
         log.error("inconsistent", why=error.message, request=body.decode(errors="replace"))
-    else:
+    elif status != 409:
         log.info("refused", status=status, why=error.message)
+    if status == 409:
+        return Response(409, encode_size(int(error.fields["size"])), SIZE_TYPE)
     return Response(status, f"{error.message}\n".encode())

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from walras.sdk import Deadline, Description, Problem, Proposal
 from walras_solvers.optimizer.search import search
+from walras_solvers.router.plans import warm
 
 MOST = 32
 """Proposals for one problem, at most."""
@@ -11,6 +12,10 @@ MOST = 32
 
 class Optimizer:
     """Clears the whole batch at once: tâtonnement, linear programs, exact repair."""
+
+    def __init__(self) -> None:
+        """Compiles what is compiled, so that the first problem does not wait for it."""
+        warm()
 
     def describe(self) -> Description:
         """Name and version."""

@@ -21,7 +21,10 @@ Mask = NDArray[np.bool_]
 SPAN = 1e5
 """The greatest cap, in the scale of the programs."""
 
-COARSE = 1_000_000
+WORTHLESS = 1e-6
+"""An intent of at most this cap decides nothing."""
+
+COARSE = 100
 """An intent of at most this many units is filled in whole units, not in fractions to be rounded."""
 
 
@@ -165,8 +168,8 @@ def make_book(problem: Problem) -> Book:
         cap=cap,
         floor=floor,
         margin=margin,
-        lumpy=floor > 1e-6 * cap,
-        coarse=np.array([k <= COARSE for k in units], dtype=np.bool_),
+        lumpy=(floor > 1e-6 * cap) & np.array([k > 1 for k in least], dtype=np.bool_),
+        coarse=np.array([k <= COARSE for k in units], dtype=np.bool_) & (cap > WORTHLESS),
         leg_column=leg_column,
         leg_asset=leg_asset,
         leg_worth=leg_worth,

@@ -18,7 +18,8 @@ from walras.sdk import (
     settlement,
 )
 from walras_solvers.optimizer.book import Book
-from walras_solvers.optimizer.fills import HEADROOM, Clearing
+from walras_solvers.optimizer.conditions import HEADROOM
+from walras_solvers.optimizer.fills import Clearing
 from walras_solvers.optimizer.pools import Curves, Edge
 
 FRAGILE = 1e-9

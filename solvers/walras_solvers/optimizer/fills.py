@@ -11,37 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from walras_solvers.optimizer.book import Book, Floats, Ints, Mask, total
+from walras_solvers.optimizer.conditions import PENALTY, Bounds, System, make_system, soften
+from walras_solvers.optimizer.effort import Effort
 from walras_solvers.optimizer.pools import Curves
 from walras_solvers.optimizer.program import Program
 
 DUST = 1e-9
 """A fill of less value is nothing; about what GLOP's answers err by."""
 
+
 RESTORATIONS = 8
 """Moves of the prices, at most, that look for a balance."""
-
-HEADROOM = 1e-9
-"""The part of every cap that is left free, so that rounding can be mended in both directions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the program may choose.
-
-    Attributes:
-        low, high: column → the least and the most x.
-        edges: edge → whether it may be used.
-        spare: asset → value that must be left over, for the rounding of pools' flows.
-        baselines: group → surplus that it has to reach if any of it is filled, when that is chosen.
-        owed: group → surplus that it has to reach.
-    """
-
-    low: Floats
-    high: Floats
-    edges: Mask
-    spare: Floats
-    baselines: Floats
-    owed: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +42,6 @@ class Clearing:
     duals: Floats
 
 
-def free_bounds(book: Book, curves: Curves) -> Bounds:
-    """Every fill between nothing and its cap, and every edge."""
-    return Bounds(
-        np.zeros(len(book.cap)),
-        book.cap * (1 - HEADROOM),
-        np.ones(len(curves.edges), dtype=np.bool_),
-        np.zeros(len(book.assets)),
-        np.zeros(len(book.groups)),
-        np.zeros(len(book.groups)),
-    )
-
-
 def tradable_at(book: Book, delta: Floats) -> Mask:
     """Column → whether limit and collar allow its price."""
     g = book.settlements(delta)
@@ -87,10 +55,12 @@ def clear(
     curves: Curves,
     delta: Floats,
     bounds: Bounds,
-    seconds: float,
+    effort: Effort,
     *,
     choose: bool = False,
     slack: float = 0.0,
+    unit: float = 1.0,
+    elastic: bool = False,
 ) -> Clearing | None:
     """The best fills at the prices `delta`; None where the bounds cannot be kept.
 
@@ -99,9 +69,11 @@ def clear(
         curves: the pools.
         delta: log prices relative to the reference prices.
         bounds: what may be chosen.
-        seconds: at most.
+        effort: spent on it.
         choose: lumpy intents and edges' costs are decided here too, by branch and bound.
         slack: how much of an asset's possible volume conservation may lack; it is paid for.
+        unit: value that the program counts in; CP-SAT rounds to 10^-6 of it.
+        elastic: groups may get less than they are owed, at a penalty.
     """
     ok = tradable_at(book, delta)
     picked = np.flatnonzero(ok & (bounds.high > 0))
@@ -111,23 +83,32 @@ def clear(
         nothing = np.zeros(len(ok)), np.zeros(len(curves.edges))
         return Clearing(delta, *nothing, 0.0, np.zeros(len(book.assets)))
     program = Program()
-    system = _system(program, book, curves, delta, bounds, picked, choose=choose)
+    system = make_system(program, book, curves, delta, bounds, picked, choose=choose, unit=unit)
     if slack:
         moved = np.zeros(len(book.intents))
-        moved[picked] = book.cap[picked]
+        moved[picked] = np.minimum(book.cap, bounds.high)[picked] / unit
         volume = total(
             book.leg_asset, np.abs(book.leg_worth) * moved[book.leg_column], len(book.assets)
         ) + total(book.settle, moved, len(book.assets))
         lacking = program.columns(np.zeros(len(volume)), slack * volume, np.full(len(volume), -1.0))
         program.add(system.assets, lacking, np.ones(len(volume)))
-    solution = program.solve(seconds)
+    if elastic:
+        soften(program, system)
+    solution = program.solve(effort)
     if solution is None:
         return None
     return _clearing(book, curves, delta, system, solution.values, solution.duals)
 
 
 def improve(
-    book: Book, curves: Curves, at: Clearing, bounds: Bounds, radius: float, seconds: float
+    book: Book,
+    curves: Curves,
+    at: Clearing,
+    bounds: Bounds,
+    radius: float,
+    effort: Effort,
+    *,
+    elastic: bool = False,
 ) -> Floats | None:
     """Log prices within `radius` of `at` where, to first order, fills can score most; None if
     stuck.
@@ -140,7 +121,7 @@ def improve(
     if not len(picked):
         return None
     program = Program()
-    system = _system(program, book, curves, at.delta, bounds, picked, choose=False)
+    system = make_system(program, book, curves, at.delta, bounds, picked, choose=False)
     count = len(book.assets)
     moves = program.columns(
         np.full(count, -1.0), np.full(count, 1.0), _price_gradient(book, at) * radius
@@ -158,22 +139,58 @@ def improve(
         rows = system.owed[book.group[book.leg_column[owing]]]
         program.add(rows, moves[book.leg_asset[owing]], radius * rates[owing])
         program.add(rows, moves[home[owing]], -radius * rates[owing])
-    solution = program.solve(seconds)
+    if elastic:
+        soften(program, system)
+    solution = program.solve(effort)
     if solution is None:
         return None
     return at.delta + radius * solution.values[moves]
 
 
+def shortfall(book: Book, at: Clearing, bounds: Bounds) -> Floats:
+    """Group → what it gets less than it is owed."""
+    got = total(book.group, (book.settlements(at.delta) - book.limit) * at.x, len(book.groups))
+    return np.maximum(bounds.owed - got, 0.0)
+
+
+def appease(
+    book: Book, curves: Curves, at: Clearing, bounds: Bounds, effort: Effort, *, moves: int
+) -> Clearing | None:
+    """A clearing where groups lack as little as can be of what they are owed, its prices up to so
+    many `moves` from those of `at`; None where none keeps the other bounds.
+    """
+
+    def merit(found: Clearing) -> float:
+        return found.score - PENALTY * float(shortfall(book, found, bounds).sum())
+
+    found = clear(book, curves, at.delta, bounds, effort, elastic=True)
+    if found is None:
+        return restore(book, curves, at, bounds, effort)
+    radius = 0.01
+    for _ in range(moves):
+        if not np.any(shortfall(book, found, bounds)):
+            break
+        moved = improve(book, curves, found, bounds, radius, effort, elastic=True)
+        next_ = None
+        if moved is not None:
+            next_ = clear(book, curves, moved, bounds, effort, elastic=True)
+        if next_ is not None and merit(next_) > merit(found):
+            found = next_
+        else:
+            radius /= 4
+    return found
+
+
 def restore(
-    book: Book, curves: Curves, at: Clearing, bounds: Bounds, seconds: float
+    book: Book, curves: Curves, at: Clearing, bounds: Bounds, effort: Effort
 ) -> Clearing | None:
     """A clearing within the bounds at prices near `at`, whose own fills need not balance."""
     radius = 0.02
     for _ in range(RESTORATIONS):
-        found = clear(book, curves, at.delta, bounds, seconds)
+        found = clear(book, curves, at.delta, bounds, effort)
         if found is not None:
             return found
-        moved = improve(book, curves, at, bounds, radius, seconds)
+        moved = improve(book, curves, at, bounds, radius, effort)
         if moved is None:
             radius /= 2
         else:
@@ -181,137 +198,14 @@ def restore(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _System:
-    """Where things stand in a program."""
-
-    picked: Ints
-    fills: Ints
-    scale: Floats
-    segments: Ints
-    flows: Ints
-    assets: Ints
-    owed: Ints
-
-
-def _system(
-    program: Program,
-    book: Book,
-    curves: Curves,
-    delta: Floats,
-    bounds: Bounds,
-    picked: Ints,
-    *,
-    choose: bool,
-) -> _System:
-    """Fills and pool flows under conservation and the owners' balances."""
-    g = book.settlements(delta)
-    gain = g - book.limit
-    count = len(book.assets)
-    scale = np.ones(len(picked))
-    if choose:
-        lumpy = book.lumpy[picked]
-        coarse = book.coarse[picked]
-        scale[coarse] = book.worth[picked[coarse]]
-        high = np.where(lumpy | coarse, book.cap[picked], bounds.high[picked]) / scale
-        fills = np.zeros(len(picked), dtype=np.int64)
-        for part, integer in ((~coarse, False), (coarse, True)):
-            top = high[part]
-            if integer:
-                top = np.round(top)
-            fills[part] = program.columns(
-                np.zeros(len(top)), top, (gain[picked] * scale)[part], integer=integer
-            )
-        _decide_lumpy(program, book, picked[lumpy], fills[lumpy], scale[lumpy])
-    else:
-        fills = program.columns(bounds.low[picked], bounds.high[picked], gain[picked])
-    assets = program.rows(bounds.spare, np.full(count, np.inf))
-    if choose:
-        _decide_groups(program, book, bounds.baselines, picked, fills, scale, gain)
-    owing = np.flatnonzero(bounds.owed > 0)
-    owed = program.rows(bounds.owed[owing], np.full(len(owing), np.inf))
-    rank = np.full(len(book.groups), -1)
-    rank[owing] = owed
-    if len(owing):
-        inside = rank[book.group[picked]] >= 0
-        program.add(rank[book.group[picked[inside]]], fills[inside], (gain[picked] * scale)[inside])
-
-    place = np.full(len(g), -1)
-    place[picked] = np.arange(len(picked))
-    legs = np.flatnonzero(place[book.leg_column] >= 0)
-    at = place[book.leg_column[legs]]
-    program.add(assets[book.leg_asset[legs]], fills[at], -book.leg_worth[legs] * scale[at])
-    program.add(assets[book.settle[picked]], fills, -g[picked] * scale)
-
-    if len(book.balance):
-        gives = np.flatnonzero(place[book.give_column] >= 0)
-        at = place[book.give_column[gives]]
-        value = book.give_worth[gives]
-        value = np.where(np.isnan(value), np.maximum(-g[book.give_column[gives]], 0.0), value)
-        needed, account = np.unique(book.give_account[gives], return_inverse=True)
-        rows = program.rows(np.full(len(needed), -np.inf), book.balance[needed] * (1 - HEADROOM))
-        program.add(rows[account], fills[at], value * scale[at])
-
-    segments = (
-        np.flatnonzero(bounds.edges[curves.edge]) if len(curves.edges) else np.zeros(0, np.int64)
-    )
-    size = curves.size[segments]
-    flows = program.columns(np.zeros(len(segments)), size, np.zeros(len(segments)))
-    program.add(assets[curves.source[segments]], flows, -np.ones(len(segments)))
-    program.add(assets[curves.target[segments]], flows, curves.rate[segments])
-    return _System(picked, fills, scale, segments, flows, assets, rank)
-
-
-def _decide_lumpy(program: Program, book: Book, columns: Ints, fills: Ints, scale: Floats) -> None:
-    """floor·z ≤ x ≤ cap·z with z ∈ {0, 1}."""
-    count = len(columns)
-    if not count:
-        return
-    taken = program.columns(np.zeros(count), np.ones(count), np.zeros(count), integer=True)
-    over = program.rows(np.full(count, -np.inf), np.zeros(count))
-    program.add(over, fills, scale / book.cap[columns])
-    program.add(over, taken, -np.ones(count))
-    under = program.rows(np.zeros(count), np.full(count, np.inf))
-    program.add(under, fills, scale / book.cap[columns])
-    program.add(under, taken, -book.floor[columns] / book.cap[columns])
-
-
-def _decide_groups(
-    program: Program,
-    book: Book,
-    baselines: Floats,
-    picked: Ints,
-    fills: Ints,
-    scale: Floats,
-    gain: Floats,
-) -> None:
-    """X ≤ cap·z and Σ surplus ≥ baseline·z with z ∈ {0, 1}, for every group with a baseline."""
-    known = np.flatnonzero(baselines > 0)
-    if not len(known):
-        return
-    count = len(known)
-    rank = np.full(len(baselines), -1)
-    rank[known] = np.arange(count)
-    inside = np.flatnonzero(rank[book.group[picked]] >= 0)
-    columns = picked[inside]
-    mine = rank[book.group[columns]]
-    served = program.columns(np.zeros(count), np.ones(count), np.zeros(count), integer=True)
-    over = program.rows(np.full(len(inside), -np.inf), np.zeros(len(inside)))
-    program.add(over, fills[inside], scale[inside] / book.cap[columns])
-    program.add(over, served[mine], -np.ones(len(inside)))
-    enough = program.rows(np.zeros(count), np.full(count, np.inf))
-    program.add(enough[mine], fills[inside], gain[columns] * scale[inside])
-    program.add(enough, served, -baselines[known])
-
-
 def _clearing(
-    book: Book, curves: Curves, delta: Floats, system: _System, values: Floats, duals: Floats
+    book: Book, curves: Curves, delta: Floats, system: System, values: Floats, duals: Floats
 ) -> Clearing:
     x = np.zeros(len(book.intents))
     x[system.picked] = values[system.fills] * system.scale
     x[x < DUST] = 0.0
     y = (
-        total(curves.edge[system.segments], values[system.flows], len(curves.edges))
+        total(curves.edge[system.segments], values[system.flows] * system.unit, len(curves.edges))
         if len(curves.edges)
         else np.zeros(0)
     )

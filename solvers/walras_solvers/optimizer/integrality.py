@@ -6,16 +6,47 @@ ring of fill-or-kill intents balances at one price vector only, and prices are m
 afterwards.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from walras_solvers.optimizer.book import Book, Floats, total
-from walras_solvers.optimizer.fills import HEADROOM, Bounds, Clearing, clear, restore
+from walras_solvers.optimizer.conditions import HEADROOM, Bounds
+from walras_solvers.optimizer.effort import Effort
+from walras_solvers.optimizer.fills import Clearing, appease, clear, restore, shortfall
 from walras_solvers.optimizer.pools import Curves
 
-SLACK = 0.05
-"""The part of an asset's volume that may lack before prices move."""
+SLACKS = (1e-4, 0.05)
+"""The part of an asset's volume that may lack before prices move. Without any, CP-SAT's rounding
+alone rules most choices out."""
+
+AMPLE = 20.0
+"""No fill of a choice is so much larger than the largest where fills may be parts."""
+
+NEAR = 1e-6
+"""What is lost at most where no better choice is looked for."""
+
+EXACT = 1e-9
+"""The part of what it is owed that a group may lack; what it is owed is a little too much."""
+
+LACKING = (0.5, 0.05, EXACT, EXACT, EXACT)
+"""What groups lack at most that are not left out yet, in parts of what they are owed."""
+
+QUICKLY = (0.2, EXACT, EXACT)
+"""The same for large choices."""
+
+APPEASEMENTS = 3
+"""Moves of the prices, at most, that look for what groups are owed; one for large choices."""
+
+LARGE = 1_500
+"""Columns above which only the nearest choice is tried."""
+
+MANY = 200
+"""Intents of a choice, where all of them are part of it."""
+
+FINE = 1e3
+"""CP-SAT counts the largest of these in so many units, each to 10^-6."""
 
 
 def without_lumps(book: Book, bounds: Bounds) -> Bounds:
@@ -24,23 +55,90 @@ def without_lumps(book: Book, bounds: Bounds) -> Bounds:
 
 
 def choose(
-    book: Book, curves: Curves, delta: Floats, bounds: Bounds, seconds: float
+    book: Book, curves: Curves, relaxed: Clearing, bounds: Bounds, effort: Effort
 ) -> tuple[Bounds, Clearing] | None:
-    """Bounds that fix the choice made at the prices `delta`, and a clearing that keeps them.
+    """Bounds that fix the choice near `relaxed`, where lumps are parts, and a clearing within them.
 
     None where nothing is chosen, or no prices nearby let the choice balance.
     """
+    volume = float(max(relaxed.x.max(initial=0.0), relaxed.y.max(initial=0.0)))
+    if volume <= 0.0:
+        return None
     best: tuple[Bounds, Clearing] | None = None
-    for slack in (0.0, SLACK):
-        chosen = clear(book, curves, delta, bounds, seconds, choose=True, slack=slack)
-        if chosen is None or not np.any(chosen.x > 0):
+    for chosen in _choices(book, curves, bounds, relaxed, volume, effort):
+        if not np.any(chosen.x > 0):
             continue
         decided = _decided(book, bounds, chosen.x)
         at = replace(chosen, x=np.clip(chosen.x, decided.low, decided.high))
-        found = restore(book, curves, at, decided, seconds)
-        if found is not None and (best is None or found.score > best[1].score):
-            best = decided, found
+        found = restore(
+            book, curves, at, replace(decided, owed=np.zeros_like(decided.owed)), effort
+        )
+        fair = None if found is None else _fair(book, curves, found, decided, effort)
+        if fair is not None and (best is None or fair[1].score > best[1].score):
+            best = fair
+        if best is not None and best[1].score >= relaxed.score * (1 - NEAR):
+            break  # no choice is better than one where lumps may be parts
     return best
+
+
+def _fair(
+    book: Book, curves: Curves, at: Clearing, bounds: Bounds, effort: Effort
+) -> tuple[Bounds, Clearing] | None:
+    """Bounds without the groups that cannot be given what they are owed, the worst served first."""
+    large = len(book.intents) + len(curves.edge) > LARGE
+    for most in QUICKLY if large else LACKING:
+        found = appease(book, curves, at, bounds, effort, moves=1 if large else APPEASEMENTS)
+        if found is None:
+            return None
+        lacks = shortfall(book, found, bounds) / np.maximum(bounds.owed, 1e-100)
+        worst = float(lacks.max(initial=0.0))
+        if worst <= EXACT:
+            return bounds, found
+        out = lacks > min(most, worst / 2)
+        high = np.where(out[book.group], 0.0, bounds.high)
+        bounds = replace(
+            bounds,
+            high=high,
+            low=np.minimum(bounds.low, high),
+            owed=np.where(out, 0.0, bounds.owed),
+        )
+        at = replace(found, x=np.minimum(found.x, high))
+    return None
+
+
+def _choices(
+    book: Book, curves: Curves, bounds: Bounds, relaxed: Clearing, volume: float, effort: Effort
+) -> Iterator[Clearing]:
+    """Choices near the solution where lumps may be parts: the nearest one, and CP-SAT's.
+
+    That solution is at a vertex of its program, so no more fills are parts than there are assets
+    and accounts. What it leaves out altogether is left out of large choices.
+    """
+    owed = np.where(total(book.group, relaxed.x, len(book.groups)) > 0, bounds.baselines, 0.0)
+    fair = None
+    if np.any(owed):
+        fair = _fair(book, curves, relaxed, replace(bounds, owed=owed), effort)
+    yield relaxed if fair is None else fair[1]
+    high = np.minimum(bounds.high, AMPLE * volume)
+    if np.count_nonzero(high) > MANY:
+        high = np.where(relaxed.x > 0, high, 0.0)
+    edges = bounds.edges if len(curves.edge) else np.zeros(0, dtype=np.bool_)
+    within = replace(bounds, high=high, low=np.minimum(bounds.low, high))
+    if np.count_nonzero(high) + np.count_nonzero(edges[curves.edge]) > LARGE:
+        return
+    for slack in SLACKS:
+        chosen = clear(
+            book,
+            curves,
+            relaxed.delta,
+            within,
+            effort,
+            choose=True,
+            slack=slack,
+            unit=volume / FINE,
+        )
+        if chosen is not None:
+            yield chosen
 
 
 def _decided(book: Book, bounds: Bounds, x: Floats) -> Bounds:

@@ -5,22 +5,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from walras.sdk import Deadline, Problem, Proposal, self_check
+from walras.sdk import Problem, Proposal, self_check
 from walras_solvers.baseline import GroupBid
 from walras_solvers.optimizer.book import Book
+from walras_solvers.optimizer.conditions import Bounds
 from walras_solvers.optimizer.drafts import Draft, components, draft, whole
-from walras_solvers.optimizer.fills import Bounds, Clearing, restore
+from walras_solvers.optimizer.effort import Effort
+from walras_solvers.optimizer.fills import Clearing, appease, restore
 from walras_solvers.optimizer.pools import Curves
-from walras_solvers.optimizer.repair import finish
+from walras_solvers.optimizer.repair import finish, takers
 
 MENDINGS = 8  # times that fills which cannot be made exact are moved from their limits or left out
 FAIRER = 4  # times that groups which rounding left short are given more, then left out
-LP_SECONDS = 5.0
-
-
-def seconds_for(deadline: Deadline) -> float:
-    """What one program may take."""
-    return min(LP_SECONDS, deadline.remaining())
 
 
 @dataclass(slots=True)
@@ -46,15 +42,17 @@ class Outbox:
     best: int = 0
     served: set[str] = field(default_factory=set)
 
-    def send(self, book: Book, state: State, deadline: Deadline) -> Iterator[Proposal]:
-        """The state's proposals, if the whole scores more than the best so far."""
+    def send(self, book: Book, state: State, effort: Effort, growth: float) -> Iterator[Proposal]:
+        """The state's proposals, if the whole scores more than the best so far, by `growth`."""
+        if state.at.score * book.scale <= self.best * (1 + growth):
+            return
         for attempt in range(FAIRER):
-            made = _mended(book, state, deadline)
+            made = _mended(book, state, effort)
             if made is None:
                 return
             batch = whole(made)
             scored = self_check(self.problem, batch)
-            if scored is None or scored.score <= self.best * 1.0001:
+            if scored is None or scored.score <= self.best * (1 + growth):
                 return
             short = self._short(scored.surplus)
             if not short:
@@ -65,7 +63,7 @@ class Outbox:
                 yield from self._parts(made)
             if not short:
                 return
-            fairer = _fairer(book, state, short, deadline, give_up=attempt >= FAIRER // 2)
+            fairer = _fairer(book, state, short, effort, give_up=attempt >= FAIRER // 2)
             if fairer is None:
                 return
             state = fairer
@@ -93,7 +91,7 @@ class Outbox:
 
 
 def _fairer(
-    book: Book, state: State, short: Mapping[str, int], deadline: Deadline, *, give_up: bool
+    book: Book, state: State, short: Mapping[str, int], effort: Effort, *, give_up: bool
 ) -> State | None:
     """The state with more for the groups that rounding left short, or without them."""
     owed, high = state.bounds.owed.copy(), state.bounds.high.copy()
@@ -104,36 +102,57 @@ def _fairer(
             high[book.group == group] = 0.0
     bounds = replace(state.bounds, owed=owed, high=high, low=np.minimum(state.bounds.low, high))
     at = replace(state.at, x=np.minimum(state.at.x, high))
-    found = restore(book, state.curves, at, bounds, seconds_for(deadline))
+    found = restore(book, state.curves, at, bounds, effort)
     if found is not None:
         return State(state.curves, bounds, found)
-    return None if give_up else _fairer(book, state, short, deadline, give_up=True)
+    return None if give_up else _fairer(book, state, short, effort, give_up=True)
 
 
-def _mended(book: Book, state: State, deadline: Deadline) -> Draft | None:
+def _mended(book: Book, state: State, effort: Effort) -> Draft | None:
     """The state in valid integers.
 
-    Intents that stand in the way are first kept some atoms further from their limits, then left
-    out.
+    Intents that break a rule are first kept some atoms further from their limits, then left out. Of
+    what lacks more is left over at first, then who takes it is left out.
     """
     at, bounds = state.at, state.bounds
     warned: set[int] = set()
-    for _ in range(MENDINGS):
+    for attempt in range(MENDINGS):
         made = draft(book, state.curves, at)
-        bad = finish(made)
-        if not bad:
+        bad, lacking = finish(made)
+        if not bad and not lacking:
             return made
-        atoms = np.zeros(len(book.margin))
-        again = sorted(bad & warned)
-        first = sorted(bad - warned)
-        atoms[first] = 4 * book.reference[book.settle[first]] / np.maximum(at.x[first], 1e-100)
-        book = replace(book, margin=book.margin + np.minimum(atoms, 0.01))
-        warned |= bad
+        again = bad & warned
+        if bad:
+            book = _warned(book, at, bad - warned)
+            warned |= bad
+        elif attempt < MENDINGS // 2:
+            bounds = _sparing(book, bounds, lacking)
+        else:
+            again = takers(made, lacking)
         high = bounds.high.copy()
-        high[again] = 0.0
+        high[sorted(again)] = 0.0
         bounds = replace(bounds, high=high, low=np.minimum(bounds.low, high))
-        found = restore(book, state.curves, at, bounds, seconds_for(deadline))
+        found = restore(book, state.curves, at, bounds, effort) or appease(
+            book, state.curves, at, bounds, effort, moves=1
+        )
         if found is None:
             return None
         at = found
     return None
+
+
+def _warned(book: Book, at: Clearing, columns: set[int]) -> Book:
+    """The book with some intents kept some atoms further from their limits."""
+    first = sorted(columns)
+    atoms = np.zeros(len(book.margin))
+    atoms[first] = 4 * book.reference[book.settle[first]] / np.maximum(at.x[first], 1e-100)
+    return replace(book, margin=book.margin + np.minimum(atoms, 0.01))
+
+
+def _sparing(book: Book, bounds: Bounds, lacking: Mapping[str, int]) -> Bounds:
+    """The bounds with more of what lacked left over."""
+    spare = bounds.spare.copy()
+    for asset, atoms in lacking.items():
+        place = book.index[asset]
+        spare[place] += (2 * atoms + 2) * book.reference[place]
+    return replace(bounds, spare=spare)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walras.sdk import Problem, Router, SwapError
+from walras.sdk import Router, SwapError
 from walras_solvers.optimizer.book import Book, Floats, Ints
 
 POINTS = 12
@@ -18,6 +18,9 @@ AROUND = (-1.0, -0.5, -0.2, -0.08, -0.02, 0.0, 0.02, 0.08, 0.2, 0.5, 1.0)
 
 DEPTH = 0.25
 """A curve ends where the venue pays this much less than at first."""
+
+MAX_HOPS = 3
+"""Swaps on the way of what is given to who takes it."""
 
 WORST = 0.5
 """Directions that pay less than this part of the reference price are left out."""
@@ -63,7 +66,7 @@ def make_curves(book: Book, around: dict[Edge, float] | None = None, width: floa
     router = Router(problem.venues)
     edges: list[Edge] = []
     segments: list[tuple[int, int, int, float, float]] = []
-    for edge in around if around is not None else _edges(problem, book.scale):
+    for edge in around if around is not None else _edges(book):
         i, j = book.index[edge.asset_in], book.index[edge.asset_out]
         spot = router.spot(edge.venue, edge.asset_in, edge.asset_out)
         first = spot * book.reference[j] / book.reference[i]
@@ -89,14 +92,45 @@ def make_curves(book: Book, around: dict[Edge, float] | None = None, width: floa
     )
 
 
-def _edges(problem: Problem, scale: float) -> list[Edge]:
-    return [
-        Edge(venue.id, a, b, venue.cost / scale)
-        for venue in problem.venues.values()
+def _edges(book: Book) -> list[Edge]:
+    """The directions that lie on a way of at most MAX_HOPS swaps from what some intent gives to
+    what some intent takes.
+    """
+    all_edges = [
+        Edge(venue.id, a, b, venue.cost / book.scale)
+        for venue in book.problem.venues.values()
         for a in venue.assets
         for b in venue.assets
         if a != b
     ]
+    given, taken = set(), set()
+    for found in book.intents:
+        intent = found.intent
+        legs = [leg.quantity < 0 for leg in intent.legs]
+        given |= {leg.asset for leg in intent.legs if leg.quantity < 0}
+        taken |= {leg.asset for leg in intent.legs if leg.quantity > 0}
+        if any(legs):
+            taken.add(intent.settlement_asset)
+        if not all(legs):
+            given.add(intent.settlement_asset)
+    after = _hops(given, [(edge.asset_in, edge.asset_out) for edge in all_edges])
+    before = _hops(taken, [(edge.asset_out, edge.asset_in) for edge in all_edges])
+    far = MAX_HOPS
+    return [
+        edge
+        for edge in all_edges
+        if after.get(edge.asset_in, far) + before.get(edge.asset_out, far) < far
+    ]
+
+
+def _hops(start: set[str], pairs: list[tuple[str, str]]) -> dict[str, int]:
+    """Asset → the fewest swaps from `start` to it, below MAX_HOPS."""
+    hops = dict.fromkeys(start, 0)
+    border = start
+    for hop in range(1, MAX_HOPS):
+        border = {b for a, b in pairs if a in border and b not in hops}
+        hops.update(dict.fromkeys(border, hop))
+    return hops
 
 
 def _curve(

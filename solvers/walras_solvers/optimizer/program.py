@@ -1,14 +1,45 @@
-"""Linear programs in bulk: blocks of columns, rows and entries, solved by OR-Tools."""
+"""Linear programs in bulk: blocks of columns, rows and entries, solved by OR-Tools.
 
-import datetime as dt
+Programs go to MathOpt as messages and come back as messages. Its Python objects, one for each
+column, would take several times as long as GLOP does.
+"""
+
 from dataclasses import dataclass, field
 
 import numpy as np
 from ortools.glop import parameters_pb2
-from ortools.math_opt import model_pb2
+from ortools.math_opt import model_pb2, sparse_containers_pb2
+from ortools.math_opt.core.python import solver
 from ortools.math_opt.python import mathopt
+from ortools.math_opt.python.init_arguments import StreamableSolverInitArguments
+from ortools.math_opt.python.solve import StatusNotOk
+from ortools.sat import sat_parameters_pb2
 
 from walras_solvers.optimizer.book import Floats, Ints
+from walras_solvers.optimizer.effort import PROGRAM, Effort
+
+CHOICE = 100_000
+"""Work of one mixed-integer program besides its steps."""
+
+STEPS = 60
+"""A step of the simplex method looks at every column; so many columns are a unit of work."""
+
+CHOICE_UNITS = 0.02
+"""CP-SAT's own count of its work, at most; some tenths of a second."""
+
+MOST_STEPS = 10
+"""Steps for each row and column, at most; a program that takes more goes in circles."""
+
+GAP = 1e-6
+"""A choice may be this far below the best, in parts of it."""
+
+SMALL = 120
+"""Columns of a mixed-integer program for CP-SAT, which has to round all numbers to integers. In
+larger ones most columns are flows through pools, which are no integers, and SCIP finds more.
+"""
+
+NODES = 100
+"""Of SCIP's search, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +79,49 @@ class Program:
         """New entries of A; several at one place are summed."""
         self._entries.append((rows, columns, values))
 
-    def solve(self, seconds: float, *, nodes: int = 200) -> Solution | None:
-        """The solution; None where there is none, or none within the time."""
+    def solve(self, effort: Effort) -> Solution | None:
+        """The solution; None where there is none, or none within the effort."""
+        integer = any(block[3] and len(block[0]) for block in self._columns)
+        seconds = effort.seconds
         if seconds <= 0.0:
             return None
-        model = mathopt.Model.from_model_proto(self._proto())
-        integer = any(block[3] for block in self._columns)
-        limit = dt.timedelta(seconds=seconds)
+        effort.spend(PROGRAM + sum(len(entries[0]) for entries in self._entries))
+        kind, given = mathopt.SolverType.GLOP, GLOP
         if integer:
-            parameters = mathopt.SolveParameters(
-                time_limit=limit,
-                node_limit=nodes,
-                threads=1,
-                random_seed=1,
-                relative_gap_tolerance=1e-6,
+            small = self._width <= SMALL
+            kind = mathopt.SolverType.CP_SAT if small else mathopt.SolverType.GSCIP
+            given = CP_SAT if small else SCIP
+        size = self._width + self._height
+        parameters = given.to_proto()
+        if not integer:
+            parameters.iteration_limit = 1_000 + MOST_STEPS * size
+        parameters.time_limit.FromNanoseconds(int(seconds * 1e9))
+        try:
+            result = solver.solve(
+                self._proto(),
+                kind.value,
+                STREAMABLE,
+                parameters,
+                NO_MODEL,
+                None,  # for messages
+                NO_CALLBACK,
+                None,  # a callback
+                None,  # an interrupter
             )
-            result = mathopt.solve(model, mathopt.SolverType.GSCIP, params=parameters)
-        else:
-            # Whatever is imprecise is found and mended in exact arithmetic later.
-            parameters = mathopt.SolveParameters(
-                time_limit=limit,
-                glop=parameters_pb2.GlopParameters(change_status_to_imprecise=False),
-            )
-            try:
-                result = mathopt.solve(model, mathopt.SolverType.GLOP, params=parameters)
-            except (AttributeError, ValueError, RuntimeError):
-                # GLOP gave up on the numbers; OR-Tools 9.15 then fails to make its own exception.
-                return None
-        if not result.has_primal_feasible_solution():
+        except StatusNotOk:
+            return None  # it gave up on the numbers
+        steps = result.solve_stats.simplex_iterations
+        effort.spend(steps * size // STEPS + (CHOICE if integer else 0))
+        if not result.solutions:
             return None
-        values = np.array(result.variable_values(list(model.variables())))
+        found = result.solutions[0]
+        if found.primal_solution.feasibility_status != FEASIBLE:
+            return None
+        values = _dense(found.primal_solution.variable_values, self._width)
         duals = np.zeros(self._height)
-        if result.has_dual_feasible_solution():
-            duals = np.array(result.dual_values(list(model.linear_constraints())))
-        return Solution(values, duals, result.objective_value())
+        if found.HasField("dual_solution"):
+            duals = _dense(found.dual_solution.dual_values, self._height)
+        return Solution(values, duals, found.primal_solution.objective_value)
 
     def _proto(self) -> model_pb2.ModelProto:
         proto = model_pb2.ModelProto()
@@ -105,3 +145,26 @@ class Program:
         matrix.column_ids.extend((place % self._width).tolist())
         matrix.coefficients.extend(np.bincount(inverse, values, len(place)).tolist())
         return proto
+
+
+def _dense(sparse: sparse_containers_pb2.SparseDoubleVectorProto, length: int) -> Floats:
+    values = np.zeros(length)
+    values[np.array(sparse.ids, dtype=np.int64)] = np.array(sparse.values)
+    return values
+
+
+# Whatever is imprecise is found and mended in exact arithmetic later.
+GLOP = mathopt.SolveParameters(glop=parameters_pb2.GlopParameters(change_status_to_imprecise=False))
+CP_SAT = mathopt.SolveParameters(
+    threads=1,
+    random_seed=1,
+    relative_gap_tolerance=GAP,
+    cp_sat=sat_parameters_pb2.SatParameters(max_deterministic_time=CHOICE_UNITS),
+)
+SCIP = mathopt.SolveParameters(
+    threads=1, random_seed=1, relative_gap_tolerance=GAP, node_limit=NODES
+)
+STREAMABLE = StreamableSolverInitArguments().to_proto()
+NO_MODEL = mathopt.ModelSolveParameters().to_proto()
+NO_CALLBACK = mathopt.CallbackRegistration().to_proto()
+FEASIBLE = mathopt.SolutionStatus.FEASIBLE.value

@@ -25,22 +25,23 @@ ROUNDS = 3
 """Times that the tree is walked before a fill is given up."""
 
 
-def finish(made: Draft) -> set[int]:
+def finish(made: Draft) -> tuple[set[int], dict[str, int]]:
     """Mend the draft until it is conserved.
 
-    Returns: the columns that stand in the way; none where the draft has become a valid proposal.
+    Returns: the columns that break a rule of their own; where there are none, asset → atoms that
+    lack. Both are empty where the draft has become a valid proposal.
     """
     _keep_balances(made)
     fix_rigid_prices(made)
     bad = _broken(made)
     if bad:
-        return bad
+        return bad, {}
     for _ in range(ROUNDS):
         _walk(made)
-        lacking = [asset for asset, amount in made.residual().items() if amount < 0]
+        lacking = {asset: -amount for asset, amount in made.residual().items() if amount < 0}
         if not lacking:
             break
-    return _broken(made) or _takers(made, lacking)
+    return _broken(made), lacking
 
 
 def _keep_balances(made: Draft) -> None:
@@ -98,12 +99,14 @@ class _Arc:
 
     Attributes:
         gives, takes: assets.
+        number: its place among the arcs.
         room: value by which it can be reduced.
         column, edge: which fill, or which flow.
     """
 
     gives: str
     takes: str
+    number: int
     room: float
     column: int = -1
     edge: Edge | None = None
@@ -123,17 +126,17 @@ def _walk(made: Draft) -> None:
 
 
 def _arcs(made: Draft) -> list[_Arc]:
-    arcs = []
+    arcs: list[_Arc] = []
     for column in made.units:
         if made.room[column] > 0:
             intent = made.book.intents[column].intent
             gives, takes = intent.legs[0].asset, intent.settlement_asset
             if intent.legs[0].quantity > 0:
                 gives, takes = takes, gives
-            arcs.append(_Arc(gives, takes, made.room[column], column=column))
+            arcs.append(_Arc(gives, takes, len(arcs), made.room[column], column=column))
     for edge, amount in made.flows.items():
         value = amount * float(made.book.reference[made.book.index[edge.asset_in]])
-        arcs.append(_Arc(edge.asset_out, edge.asset_in, value, edge=edge))
+        arcs.append(_Arc(edge.asset_out, edge.asset_in, len(arcs), value, edge=edge))
     return arcs
 
 
@@ -175,7 +178,7 @@ def _towards_roots(made: Draft, arcs: list[_Arc], *, by_takers: bool) -> list[tu
 
 def _push(border: list[tuple[float, int, str, _Arc]], arcs: Iterable[tuple[str, _Arc]]) -> None:
     for start, arc in arcs:
-        heappush(border, (-arc.room, arc.column, start, arc))
+        heappush(border, (-arc.room, arc.number, start, arc))
 
 
 def _mend_fill(made: Draft, column: int, asset: str, residual: defaultdict[str, int]) -> None:
@@ -228,7 +231,7 @@ def _mend_flow(made: Draft, edge: Edge, asset: str, residual: defaultdict[str, i
     residual[edge.asset_out] += out_after - out
 
 
-def _takers(made: Draft, lacking: Iterable[str]) -> set[int]:
+def takers(made: Draft, lacking: Iterable[str]) -> set[int]:
     """For each asset that lacks, the smallest fill that takes some of it."""
     bad = set()
     for asset in lacking:

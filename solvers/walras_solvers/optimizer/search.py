@@ -10,21 +10,32 @@ from dataclasses import replace
 import numpy as np
 
 from walras.sdk import Deadline, Problem, Proposal
-from walras_solvers.baseline import GroupBid, group_bids
+from walras_solvers.baseline import GroupBid
 from walras_solvers.optimizer.book import Book, Floats, Mask, make_book, total
-from walras_solvers.optimizer.fills import Bounds, Clearing, clear, free_bounds, improve, restore
+from walras_solvers.optimizer.conditions import Bounds, free_bounds
+from walras_solvers.optimizer.effort import Effort
+from walras_solvers.optimizer.fills import Clearing, clear, improve, restore
 from walras_solvers.optimizer.integrality import choose, without_lumps
-from walras_solvers.optimizer.outbox import Outbox, State, seconds_for
+from walras_solvers.optimizer.outbox import Outbox, State
 from walras_solvers.optimizer.pools import Curves, make_curves
 from walras_solvers.optimizer.prices import NARROW, WIDE, tatonnement
+from walras_solvers.optimizer.singles import single_bids
 
+WORK = 8_000_000  # in all
+SENDING = 0.05  # of the time that is kept for sending
 TATONNEMENT_ROUNDS = 200
 STEPS = 40  # of local improvement from one start
-KICKS = 120  # random restarts near the best
-KICK = (0.01, 0.003, 0.03)  # their standard deviations, in log prices, in turn
+KICK = (0.01, 0.003, 0.03, 0.06)  # standard deviations of random moves, in log prices, in turn
+SHAKEN = (1.0, 0.2, 0.5)  # the part of the assets that is moved, in turn
 TIGHT = 1e-4  # an intent this close to its limit may block a move of the prices
 UNBLOCKED = 0.3  # the part of those that is left out for a while
-PATIENCE = 45  # kicks in a row that may lead to nothing better
+PATIENCE = 60  # kicks in a row that may lead to nothing better
+KICKS_PER_INTENT = 2  # as many are tried of a small batch
+GROWTH = 1e-5  # by how much, in parts, a batch scores more than the last one that was sent
+SAME = 1e-6  # scores that differ by less, in parts, are taken for one
+GAIN = 1e-9  # what counts as better, in parts
+NEARLY = 0.5  # a climb that is below this part of the best is not carried on
+RADII = (0.01, 3e-4, 1e-5)  # of prices' moves, one after the other
 WIDTHS = (0.5, 0.1, 0.02, 0.004)  # of the curves around the pools' flows, one after the other
 FAIRNESS = 1e-6  # by how much more a group is given than it is owed
 SPARE = 1e-8  # part of the pools' flows that is left over, for rounding
@@ -33,30 +44,32 @@ CHOICES = 3  # of lumps and groups from one start, each at the prices that the o
 WAYS = 3  # times that second directions of venues are taken away
 GAINS = (0.003, 0.01, 0.03, 0.1)  # what pools may bring, in parts of their flows, at most
 SINGLY = 12  # edges that are tried without one by one
-SHARE = 0.25  # of the time that single groups may take
 
 
 def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal]:
     """Proposals, at most `most`: the batch as a whole, its parts, and groups on their own."""
-    deadline = Deadline.after(deadline.remaining() * 0.95)  # the rest is for sending
+    seconds = deadline.remaining()
+    effort = Effort(deadline, WORK, seconds * SENDING)
     book = make_book(problem)
     if not book.intents:
         return
-    singles = {
-        bid.group: bid for bid in group_bids(problem, Deadline.after(deadline.remaining() * SHARE))
-    }
+    singles = single_bids(problem, deadline)
     ranked = sorted(singles.values(), key=lambda bid: (-bid.score, bid.group))
     for bid in ranked[:SINGLES_FIRST]:
         yield bid.proposal
     outbox = Outbox(problem, singles, most - len(ranked[:SINGLES_FIRST]))
-    for state in _states(book, singles, deadline):
-        yield from outbox.send(book, state, deadline)
+    mending = Effort(deadline, WORK)
+    best: State | None = None
+    for best in _states(book, singles, effort):
+        yield from outbox.send(book, best, mending, GROWTH)
+    if best is not None:
+        yield from outbox.send(book, best, mending, 0.0)
     for bid in ranked[SINGLES_FIRST:]:
         if bid.group not in outbox.served:
             yield from outbox.post(bid.proposal)
 
 
-def _states(book: Book, singles: Mapping[str, GroupBid], deadline: Deadline) -> Iterator[State]:
+def _states(book: Book, singles: Mapping[str, GroupBid], effort: Effort) -> Iterator[State]:
     """Better and better states."""
     curves = make_curves(book)
     baselines = np.array(
@@ -65,93 +78,115 @@ def _states(book: Book, singles: Mapping[str, GroupBid], deadline: Deadline) -> 
     bounds = replace(free_bounds(book, curves), baselines=baselines * (1 + FAIRNESS))
     best: State | None = None
     for start in _starts(book, curves, singles):
-        for state in _from_start(book, curves, bounds, start, deadline):
-            if deadline.passed:
-                return
+        before, reached = best, 0.0
+        for state in _from_start(book, curves, bounds, start, effort):
+            reached = max(reached, state.at.score)
             if state.at.score > 0 and (best is None or state.at.score > best.at.score):
                 best = state
                 yield best
-    if best is None:
-        return
-    rng = np.random.default_rng(0)
-    since = 0
-    for kick in range(KICKS):
-        if deadline.passed or since > PATIENCE:
+            if effort.spent:
+                return
+        if effort.spent:
             return
-        since += 1
-        at = _kicked(book, best, kick, rng, deadline)
-        if at is None:
-            continue
-        at = _climb(book, best.curves, best.bounds, at, deadline)
-        if at.score > best.at.score * (1 + 1e-6):
-            since = 0
-            best = replace(best, at=at)
+        if before is not None and abs(reached - before.at.score) <= SAME * before.at.score:
+            break  # two starts that lead to one place: so will the others
+    rng = np.random.default_rng(0)
+    kick, last = 0, 0
+    patience = min(KICKS_PER_INTENT * len(book.intents), PATIENCE)
+    while not effort.spent and kick - last <= max(patience, last // 2):
+        found = _kicked(book, best, kick, rng, effort)
+        kick += 1
+        if found is not None and (best is None or found.at.score > best.at.score * (1 + GAIN)):
+            best, last = found, kick
             yield best
 
 
 def _kicked(
-    book: Book, best: State, kick: int, rng: np.random.Generator, deadline: Deadline
-) -> Clearing | None:
-    """A clearing near the best: at shaken prices, or where they went without what blocked them."""
-    if kick % 2:
-        noise = rng.normal(0.0, KICK[kick // 2 % len(KICK)], len(book.assets))
-        delta = best.at.delta + noise
+    book: Book, best: State | None, kick: int, rng: np.random.Generator, effort: Effort
+) -> State | None:
+    """What is reached from near the best: from shaken prices, or where they went without what
+    blocked them.
+    """
+    if best is None:
+        return None
+    curves, bounds = best.curves, best.bounds
+    if kick % 3 == 2:
+        at = _unblocked(book, best, rng, effort)
     else:
-        g = book.settlements(best.at.delta)
-        tight = (best.at.x > 0) & (best.bounds.low <= 0) & (g - book.limit < TIGHT * np.abs(g))
-        out = tight & (rng.random(len(tight)) < UNBLOCKED)
-        freer = replace(best.bounds, high=np.where(out, 0.0, best.bounds.high))
-        at = clear(book, best.curves, best.at.delta, freer, seconds_for(deadline))
-        if at is None:
+        shaken = rng.random(len(book.assets)) < SHAKEN[kick // 3 % len(SHAKEN)]
+        noise = rng.normal(0.0, KICK[kick % len(KICK)], len(book.assets)) * shaken
+        delta = (best.at.delta if kick % 3 else np.zeros(len(noise))) + noise
+        at = clear(book, curves, delta, bounds, effort)
+    if at is None:
+        return None
+    for radius in RADII:  # a climb that is stuck with one step may go on with another
+        at = _climb(book, curves, bounds, at, effort, radius=radius, finest=radius / 100)
+        if at.score < best.at.score * NEARLY:
             return None
-        delta = _climb(book, best.curves, freer, at, deadline, steps=STEPS // 4).delta
-    return clear(book, best.curves, delta, best.bounds, seconds_for(deadline))
+    return replace(best, at=at)
+
+
+def _unblocked(
+    book: Book, best: State, rng: np.random.Generator, effort: Effort
+) -> Clearing | None:
+    """A clearing where prices go once some of the fills at their limits are left out."""
+    g = book.settlements(best.at.delta)
+    tight = (best.at.x > 0) & (best.bounds.low <= 0) & (g - book.limit < TIGHT * np.abs(g))
+    out = tight & (rng.random(len(tight)) < UNBLOCKED)
+    freer = replace(best.bounds, high=np.where(out, 0.0, best.bounds.high))
+    at = clear(book, best.curves, best.at.delta, freer, effort)
+    if at is None:
+        return None
+    delta = _climb(book, best.curves, freer, at, effort, steps=STEPS // 4).delta
+    return clear(book, best.curves, delta, best.bounds, effort)
 
 
 def _from_start(
-    book: Book, curves: Curves, bounds: Bounds, delta: Floats, deadline: Deadline
+    book: Book, curves: Curves, bounds: Bounds, delta: Floats, effort: Effort
 ) -> Iterator[State]:
     """What can be reached from the prices `delta`."""
     if not np.any(bounds.baselines > 0):
         free = without_lumps(book, bounds)
-        at = clear(book, curves, delta, free, seconds_for(deadline))
+        at = clear(book, curves, delta, free, effort)
         if at is not None:
-            at = _climb(book, curves, free, at, deadline)
-            yield from _with_pools(book, curves, free, at, deadline)
+            at = _climb(book, curves, free, at, effort)
+            yield from _with_pools(book, curves, free, at, effort)
             delta = at.delta
         if not np.any(book.lumpy | book.coarse):
             return
+    score = 0.0
     for _ in range(CHOICES):
-        chosen = _choose_one_way(book, curves, bounds, delta, deadline)
-        if chosen is None or deadline.passed:
+        chosen = _choose_one_way(book, curves, bounds, delta, effort)
+        if chosen is None or effort.spent:
             return
         decided, at = chosen
-        at = _climb(book, curves, decided, at, deadline, steps=STEPS // 4)
-        yield from _with_pools(book, curves, decided, at, deadline)
-        if np.allclose(at.delta, delta, rtol=0.0, atol=1e-6):
+        at = _climb(book, curves, decided, at, effort, steps=STEPS // 4)
+        yield from _with_pools(book, curves, decided, at, effort)
+        if at.score <= score * (1 + SAME):
             return
-        delta = at.delta
+        delta, score = at.delta, at.score
 
 
 def _choose_one_way(
-    book: Book, curves: Curves, bounds: Bounds, delta: Floats, deadline: Deadline
+    book: Book, curves: Curves, bounds: Bounds, delta: Floats, effort: Effort
 ) -> tuple[Bounds, Clearing] | None:
     """A choice that uses every venue in one direction only: a second one would see other prices."""
+    relaxed = clear(book, curves, delta, bounds, effort)
     for _ in range(WAYS):
-        relaxed = clear(book, curves, delta, bounds, seconds_for(deadline))
-        if relaxed is None:
-            return None
-        before, bounds = bounds, _one_way(curves, bounds, relaxed.y)
-        if bounds is before:
+        single = bounds if relaxed is None else _one_way(curves, bounds, relaxed.y)
+        if single is bounds:
             break
-    for _ in range(WAYS):
-        chosen = choose(book, curves, delta, bounds, seconds_for(deadline))
-        if chosen is None:
-            return None
-        before, bounds = bounds, _one_way(curves, bounds, chosen[1].y)
-        if bounds is before:
-            return chosen
-    return chosen
+        bounds = single
+        relaxed = clear(book, curves, delta, bounds, effort)
+    if relaxed is None:
+        return None
+    chosen = choose(book, curves, relaxed, bounds, effort)
+    if chosen is None:
+        return None
+    decided, at = chosen
+    single = _one_way(curves, decided, at.y)
+    found = at if single is decided else restore(book, curves, at, single, effort)
+    return None if found is None else (single, found)
 
 
 def _one_way(curves: Curves, bounds: Bounds, y: Floats) -> Bounds:
@@ -168,7 +203,7 @@ def _one_way(curves: Curves, bounds: Bounds, y: Floats) -> Bounds:
 
 
 def _with_pools(
-    book: Book, curves: Curves, bounds: Bounds, at: Clearing, deadline: Deadline
+    book: Book, curves: Curves, bounds: Bounds, at: Clearing, effort: Effort
 ) -> Iterator[State]:
     """The state with only the pools that pay for themselves, their curves refined around their
     flows.
@@ -176,7 +211,7 @@ def _with_pools(
     if not np.any(at.y > 0):
         yield State(curves, bounds, at)
         return
-    bounds, at = _prune(book, curves, bounds, at, deadline)
+    bounds, at = _prune(book, curves, bounds, at, effort)
     for width in WIDTHS:
         around = {curves.edges[j]: float(at.y[j]) for j in np.flatnonzero(at.y > 0)}
         curves = make_curves(book, around, width)
@@ -185,10 +220,10 @@ def _with_pools(
             for asset in (edge.asset_in, edge.asset_out):
                 spare[book.index[asset]] += SPARE * value
         bounds = replace(bounds, edges=np.ones(len(curves.edges), dtype=np.bool_), spare=spare)
-        again = restore(book, curves, at, bounds, seconds_for(deadline))
+        again = restore(book, curves, at, bounds, effort)
         if again is None:
             return
-        at = _climb(book, curves, bounds, again, deadline, steps=STEPS // 4)
+        at = _climb(book, curves, bounds, again, effort, steps=STEPS // 4)
         yield State(curves, bounds, at)
         if not np.any(at.y > 0):
             break
@@ -207,7 +242,7 @@ def _leg_atoms(book: Book, at: Clearing) -> Floats:
 
 
 def _prune(
-    book: Book, curves: Curves, bounds: Bounds, at: Clearing, deadline: Deadline
+    book: Book, curves: Curves, bounds: Bounds, at: Clearing, effort: Effort
 ) -> tuple[Bounds, Clearing]:
     """Leave out edges that cost more than they bring: the small ones together, then one by one."""
     cost = np.array([edge.cost for edge in curves.edges])
@@ -215,17 +250,17 @@ def _prune(
     single = _one_way(curves, replace(bounds, edges=used), at.y).edges
     if not np.array_equal(single, used):
         tried = replace(bounds, edges=single)
-        found = restore(book, curves, at, tried, seconds_for(deadline))
+        found = restore(book, curves, at, tried, effort)
         if found is not None:
             used, at = single & (found.y > 0), found
     for gain in GAINS:
         fewer = used & (at.y * gain > cost)
         if not np.array_equal(fewer, used):
-            used, at = _without(book, curves, bounds, at, used, fewer, deadline)
+            used, at = _without(book, curves, bounds, at, used, fewer, effort)
     for j in sorted(np.flatnonzero(used).tolist(), key=lambda j: float(at.y[j]))[:SINGLY]:
         fewer = used.copy()
         fewer[j] = False
-        used, at = _without(book, curves, bounds, at, used, fewer, deadline)
+        used, at = _without(book, curves, bounds, at, used, fewer, effort)
     return replace(bounds, edges=used), at
 
 
@@ -236,13 +271,13 @@ def _without(
     at: Clearing,
     used: Mask,
     fewer: Mask,
-    deadline: Deadline,
+    effort: Effort,
 ) -> tuple[Mask, Clearing]:
     """`fewer` edges and the clearing with them, if that scores as much as with those `used`."""
     tried = replace(bounds, edges=fewer)
-    found = restore(book, curves, at, tried, seconds_for(deadline))
+    found = restore(book, curves, at, tried, effort)
     if found is not None:
-        found = _climb(book, curves, tried, found, deadline, steps=2)
+        found = _climb(book, curves, tried, found, effort, steps=2)
         if found.score >= at.score:
             return fewer & (found.y > 0), found
     return used, at
@@ -253,19 +288,20 @@ def _climb(
     curves: Curves,
     bounds: Bounds,
     at: Clearing,
-    deadline: Deadline,
+    effort: Effort,
     *,
     radius: float = 0.01,
+    finest: float = 1e-7,
     steps: int = STEPS,
 ) -> Clearing:
     """Move prices as long as the fills there score more."""
     for _ in range(steps):
-        if deadline.passed or radius < 1e-7:
+        if effort.spent or radius < finest:
             break
-        delta = improve(book, curves, at, bounds, radius, seconds_for(deadline))
+        delta = improve(book, curves, at, bounds, radius, effort)
         found = None
         if delta is not None:
-            found = clear(book, curves, delta, bounds, seconds_for(deadline))
+            found = clear(book, curves, delta, bounds, effort)
         if found is not None and found.score > at.score + 1e-7 * abs(at.score):
             at, radius = found, min(radius * 2, 0.03)
         else:

@@ -12,6 +12,7 @@ from support.audit.scenario import DOMAIN, U, W, owner, signer
 from walras.auction.award import award
 from walras.auction.batch import AwardedBatch, ClosedBatch
 from walras.auction.candidates import ScoredBid
+from walras.auction.observed import withheld
 from walras.audit import envelope
 from walras.audit.merkle import Tree
 from walras.audit.phases import Bidding
@@ -111,6 +112,17 @@ def settle_as(forgery: Forgery, awarded: AwardedBatch) -> int:
     return forgery.rebundle(awarded.sealed.auction_id, awarded.bundle())
 
 
+def settle_again(forgery: Forgery, batch: ClosedBatch, awarded: AwardedBatch) -> None:
+    """Award and settle otherwise, with the states that follow, and end the log there."""
+    end = forgery.of(Settled, batch.sealed.auction_id)
+    settle_as(forgery, awarded)
+    touched = replayed(forgery, end).state.settle(awarded.award.winners, withheld(batch))
+    balances = forgery.blob(encode_balances(touched.balances))
+    venues = forgery.blob(encode_venues(touched.venues))
+    forgery.change(end, balances_digest=balances, venues_digest=venues)
+    del forgery.leaves[end + 1 :]
+
+
 def reseal(forgery: Forgery, auction_id: int, **changes: object) -> int:
     """Seal another problem."""
     problem = replace(sealed_problem(forgery, auction_id), **changes)  # type: ignore[arg-type]  # any fields
@@ -142,12 +154,16 @@ def winner_replaced_by_a_loser(forgery: Forgery) -> int:
     honest = award_among(forgery, 1, lambda _: True)
     best = max(honest.award.winners, key=lambda bid: bid.score)
     won = {bid.id for bid in honest.award.winners}
-    loser = next(
-        bid.outcome
-        for bid in closed_batch(forgery, 1).bids
-        if isinstance(bid.outcome, ScoredBid)
-        and bid.outcome.id not in won
-        and "wu" in bid.outcome.venues
+    # The best of them: one that a better one dominates is refused for that.
+    loser = max(
+        (
+            bid.outcome
+            for bid in closed_batch(forgery, 1).bids
+            if isinstance(bid.outcome, ScoredBid)
+            and bid.outcome.id not in won
+            and "wu" in bid.outcome.venues
+        ),
+        key=lambda bid: bid.score,
     )
     others = [bid for bid in honest.award.winners if bid is not best]
     winners = sorted([*others, loser], key=lambda bid: bid.id)

@@ -157,6 +157,36 @@ def opened_bid_said_to_be_invalid(forgery: Forgery) -> int:
 
 
 @refused_for(Reason.COMMITMENT_MISMATCH)
+def opening_that_its_solver_did_not_sign(forgery: Forgery) -> int:
+    """The engine throws the opening away, and says that another came, which opens nothing."""
+    at = forgery.of(BidReceived, 2)
+    bid = forgery.read(at)
+    wanted = decode_commitment(envelope.decode(commitments(forgery, 2)[0].envelope).body)
+    opening = Opening(wanted.domain, 2, wanted.solver, wanted.commitment, b"nothing")
+    digest = forgery.blob(forgery.seal(opening, forgery.engine))
+    forgery.write(at, BidUnopened(2, 0, bid.solver, Reason.OPENING_INVALID.value, digest))
+    return forgery.of(Closed, 2)
+
+
+@refused_for(Reason.COMMITMENT_MISMATCH)
+def opening_of_another_auction(forgery: Forgery) -> int:
+    """What the solver signed for one batch says nothing of its commitment in another."""
+    at = forgery.of(BidReceived, 2)
+    bid = forgery.read(at)
+    wanted = decode_commitment(envelope.decode(commitments(forgery, 2)[0].envelope).body)
+    opening = Opening(wanted.domain, 1, wanted.solver, wanted.commitment, b"nothing")
+    digest = forgery.blob(forgery.seal(opening))
+    forgery.write(at, BidUnopened(2, 0, bid.solver, Reason.OPENING_INVALID.value, digest))
+    return forgery.of(Closed, 2)
+
+
+@refused_for(Reason.COMMITMENT_MISMATCH)
+def no_time_to_open(forgery: Forgery) -> int:
+    at = forgery.of(Committed, 2)
+    return forgery.change(at, open_until_ms=forgery.read(at).closed_ms - 1)
+
+
+@refused_for(Reason.COMMITMENT_MISMATCH)
 def commitment_that_counts_called_none(forgery: Forgery) -> int:
     at = forgery.of(BidReceived, 2)
     bid = forgery.read(at)

@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 from walras.audit import envelope
+from walras.audit.counts import Counts
 from walras.audit.keys import Signer
 from walras.audit.merkle import Tree
 from walras.audit.note import Checkpoint, NoteKey, sign_checkpoint
-from walras.audit.replay import Counts
 from walras.audit.tiles import hash_tile, hash_tiles
 from walras.audit.verifier import replay, verify_entries
 from walras.audit.vrf import VrfKey

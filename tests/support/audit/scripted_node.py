@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import grpc
 
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.api.v1 import solver_service_pb2_grpc
+from walras.audit import envelope
 from walras.audit.keys import Signer
 from walras.core.bids import Bid, Proposal
 from walras.protocol.problem import Problem
+from walras.protocol.sealed_bids import decode_receipt
 from walras.protocol.trade import decode_intent, decode_problem, intent_ids
 from walras.sdk.bidding import begin
 from walras.sdk.node import OPTIONS
@@ -40,7 +43,9 @@ async def silence(_task: Task) -> AsyncIterator[bytes]:
 
 
 class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
-    """Set `script` before a batch is sealed; `commits` and `opens` may change what it sends."""
+    """Set `script` before a batch is sealed; `commits` and `opens` may change what it sends, and
+    `at_once` sends all answers for a part in one message.
+    """
 
     def __init__(self, name: str, signer: Signer) -> None:
         self.name = name
@@ -48,6 +53,7 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
         self.script: Script = silence
         self.commits: Callable[[bytes], list[bytes]] = lambda sent: [sent]
         self.opens: Callable[[list[bytes]], list[bytes]] = lambda openings: openings
+        self.at_once = False
         self.tasks: list[bytes] = []
         self.receipts: list[bytes] = []
         self.closings: list[pb.Closing] = []
@@ -79,15 +85,23 @@ class ScriptedNode(solver_service_pb2_grpc.SolverServiceServicer):
             intents = {name: decode_intent(next(bodies)) for name in names}
             problem = decode_problem(part.problem, intents)
             task = Task(problem, part.problem_digest, self.signer)
+            answers = []
             async for bid in self.script(task):
                 for sent in self.commits(bidding.answer(part.problem_digest, bid)):
-                    yield pb.SolveResponse(answers=[pb.Answer(part=place, bid=sent)])
-            done = pb.Answer(part=place, status=pb.PART_STATUS_DONE)
-            yield pb.SolveResponse(answers=[done])
+                    answers.append(pb.Answer(part=place, bid=sent))
+                    if not self.at_once:
+                        yield pb.SolveResponse(answers=[answers.pop()])
+            answers.append(pb.Answer(part=place, status=pb.PART_STATUS_DONE))
+            yield pb.SolveResponse(answers=answers)
         async for later in requests:
             if later.HasField("closing"):
                 self.closings.append(later.closing)
                 openings = self.opens(list(bidding.open(later.closing, None)))
                 yield pb.SolveResponse(openings=openings)
+                unreceipted = {sha256(opening).digest() for opening in openings}
+                while unreceipted:
+                    self.receipts.append((await anext(requests)).receipt)
+                    told = decode_receipt(envelope.decode(self.receipts[-1]).body)
+                    unreceipted.difference_update(told.digests)
                 return
             self.receipts.append(later.receipt)

@@ -1119,7 +1119,7 @@ Global___Commitment: _TypeAlias = Commitment  # noqa: Y015
 
 @_typing.final
 class BidReceipt(_message.Message):
-    """When commitments, or bids in the open, came in; the solver keeps it. Signed by the engine."""
+    """When commitments, openings, or bids in the open came in; the solver keeps it. Signed by the engine."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1128,6 +1128,7 @@ class BidReceipt(_message.Message):
     SOLVER_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
     RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     auction_id: _builtins.int
     solver: _builtins.bytes
@@ -1135,6 +1136,10 @@ class BidReceipt(_message.Message):
     @_builtins.property
     def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of each envelope."""
+
+    @_builtins.property
+    def opened(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of openings: the commitment that each opens, in the same order. None where it is of others."""
 
     def __init__(
         self,
@@ -1144,10 +1149,11 @@ class BidReceipt(_message.Message):
         solver: _builtins.bytes = ...,
         digests: _abc.Iterable[_builtins.bytes] | None = ...,
         received_ms: _builtins.int = ...,
+        opened: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "digests", b"digests", "domain", b"domain", "received_ms", b"received_ms", "solver", b"solver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "digests", b"digests", "domain", b"domain", "opened", b"opened", "received_ms", b"received_ms", "solver", b"solver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1163,11 +1169,14 @@ class Committed(_message.Message):
     COMMITMENTS_FIELD_NUMBER: _builtins.int
     COMMITMENTS_DIGEST_FIELD_NUMBER: _builtins.int
     CLOSED_MS_FIELD_NUMBER: _builtins.int
+    OPEN_UNTIL_MS_FIELD_NUMBER: _builtins.int
     auction_id: _builtins.int
     commitments: _builtins.int
     commitments_digest: _builtins.bytes
     """SHA-256 of the Commitments, the name of their blob."""
     closed_ms: _builtins.int
+    open_until_ms: _builtins.int
+    """Openings that come until then count."""
     def __init__(
         self,
         *,
@@ -1175,10 +1184,11 @@ class Committed(_message.Message):
         commitments: _builtins.int = ...,
         commitments_digest: _builtins.bytes = ...,
         closed_ms: _builtins.int = ...,
+        open_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "closed_ms", b"closed_ms", "commitments", b"commitments", "commitments_digest", b"commitments_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auction_id", b"auction_id", "closed_ms", b"closed_ms", "commitments", b"commitments", "commitments_digest", b"commitments_digest", "open_until_ms", b"open_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

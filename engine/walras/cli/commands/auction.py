@@ -14,6 +14,7 @@ import typer
 from walras.app.config import Config, read_config
 from walras.app.engine import Engine, run_engine
 from walras.app.report import AuctionReport
+from walras.cli.bounds import bound_of
 from walras.cli.engines import (
     SETTLE_IN_SECONDS,
     clock_at,
@@ -64,6 +65,9 @@ def auction(
     solve_seconds: Annotated[
         float, typer.Option(min=0.01, max=600, help="At most; it ends when all have answered.")
     ] = 30.0,
+    bound_seconds: Annotated[
+        float, typer.Option(min=0, max=600, help="At most, for a bound on any award's score.")
+    ] = 5.0,
     now_ms: Annotated[
         int | None,
         typer.Option(help="The engine's time. Unset: the market's own, or now."),
@@ -94,7 +98,7 @@ def auction(
             solvers=solver_configs(solver or ()),
             rules=rules_flag(found),
         )
-        document = asyncio.run(_auction(found, config, at, folder if out else None))
+        document = asyncio.run(_auction(found, config, at, folder if out else None, bound_seconds))
     if as_json:
         print_json(document)
         return
@@ -106,7 +110,7 @@ def auction(
 
 
 async def _auction(
-    market: Market, config: Config, now_ms: int | None, out: Path | None
+    market: Market, config: Config, now_ms: int | None, out: Path | None, bound_seconds: float
 ) -> dict[str, object]:
     clock = clock_at(now_ms)
     seconds: Seconds = {}
@@ -129,6 +133,11 @@ async def _auction(
                     await engine.fleet.settle_in(SETTLE_IN_SECONDS)
                 report = await _one_batch(engine)
                 seconds |= report.seconds
+                with _timed(seconds, "bound"), waiting("bound on any award's score"):
+                    envelopes = [envelope for _, envelope in signed]
+                    bounded = await bound_of(
+                        client, report.problem_digest, envelopes, report.score, bound_seconds
+                    )
                 with _timed(seconds, "log"):
                     if out is not None:
                         await fetch_log(client, out, engine.verifier_key)
@@ -141,6 +150,7 @@ async def _auction(
         "intents": report.intents,
         "filled": report.filled,
         "score": report.score,
+        **bounded.fields(),
         "bids": report.bids,
         "rejected": report.rejected,
         "winners": report.winners,
@@ -183,7 +193,10 @@ def _timed(seconds: Seconds, phase: str) -> Iterator[None]:
 
 
 def _show(document: dict[str, object]) -> None:
-    shown = ("market", "intents", "filled", "bids", "rejected", "winners", "score", "solvent")
+    shown = (
+        *("market", "intents", "filled", "bids", "rejected", "winners", "score"),
+        *("bound", "share_of_bound", "solvent"),
+    )
     fields({name: document[name] for name in shown})
     refused, seconds, solvers = document["refused"], document["seconds"], document["solvers"]
     assert isinstance(refused, dict)

@@ -88,6 +88,8 @@ def _show(done: Audited, log: str, key: str) -> None:
         say("the key is the log's own word: whoever made the log chose it; give yours by --key")
     if ":" in log and not Path(log).is_dir() and "//" not in log:
         next_step(f"walras export {log} DIR", "keep this log")
+    elif key:
+        next_step(f"walras monitor {log} --key VKEY", "audit what comes from now on")
     else:
         next_step(f"walras audit {log} --key VKEY --json", "with a key from a source you trust")
 

@@ -50,6 +50,9 @@ def monitor(
     max_age: Annotated[
         str, typer.Option(help="How long the log may show nothing newer: 15m, 2h.")
     ] = "15m",
+    proven: Annotated[
+        bool, typer.Option("--proven", help="End at an award that is not proven optimal, too.")
+    ] = False,
     evidence: Annotated[
         Path, typer.Option(help="Folder for what is found wrong; made if need be.")
     ] = Path("walras-evidence"),
@@ -76,6 +79,7 @@ def monitor(
             state=state,
             evidence=evidence,
             max_age_s=parse_duration(max_age) // 1000,
+            proven=proven,
         )
         asyncio.run(
             _watch(watch, parse_duration(interval) / 1000, with_parent=with_parent, as_json=as_json)

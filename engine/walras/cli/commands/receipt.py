@@ -126,7 +126,7 @@ def verify(
         )
     with file.open("rb") as stream:
         proof = parse_proof(stream.read(MAX_PROOF_BYTES + 1))
-    document = _document(proof, open_proof(proof, wanted))
+    document = _document(proof, _opened(proof, wanted))
     if intent and document["id"] != parse_id(intent, "intent").hex():
         raise AuditFailure(
             Reason.PROOF_INVALID, f"it is the receipt of {document['id']}, not of {intent}"
@@ -136,6 +136,16 @@ def verify(
         return
     fields(document)
     say("the log holds it")
+
+
+def _opened(proof: TlogProof, wanted: Policy) -> Approved:
+    try:
+        return open_proof(proof, wanted)
+    except AuditFailure as failure:
+        if failure.reason is not Reason.LOG_UNKNOWN:
+            raise
+        hint = "if the log's key was replaced, give the next one: walras keys follow VKEY"
+        raise AuditFailure(failure.reason, failure.message, hint=hint, **failure.fields) from None
 
 
 def _with_log(policy: Policy | None, key: NoteKey) -> Policy:

@@ -58,9 +58,7 @@ async def _serve(config: Config, *, with_parent: bool, as_json: bool) -> None:
                 "address": address,
                 "domain": config.domain,
                 "verifier_key": engine.verifier_key,
-                "operators": [engine.operator.public_key.hex()]
-                if engine.operator
-                else config.operators,
+                "operators": [key.hex() for key in engine.sequencer.state.in_force.operators],
                 "data": str(config.data),
                 "metrics": metrics,
                 "log": files,

@@ -1,0 +1,49 @@
+"""Plans net of costs, against all sets of pools."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from support.routing import random_pairs
+
+from walras_solvers.pools import subset
+from walras_solvers.router import plan, sparsify
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("part", [1e-4, 1e-2, 0.1])
+def test_as_good_as_the_best_set_of_pools(seed: int, part: float) -> None:
+    pools = random_pairs(seed, 7, 4, noise=0.003)
+    supply = np.zeros(4)
+    supply[0] = 0.05 * pools.pairs.root_left[0] ** 2
+    whole = plan(pools, supply, 3)
+    cost = np.full(7, part * whole.paid)
+    found = sparsify(pools, supply, 3, cost, whole)
+    best = -np.inf
+    for keep in product((False, True), repeat=7):
+        some, _ = subset(pools, np.array(keep))
+        made = plan(some, supply, 3)
+        best = max(best, made.paid - float(cost @ np.array(keep)))
+    assert found.worth <= best + 1e-9 * whole.paid
+    assert found.worth >= best - 2e-3 * whole.paid
+    assert found.bound >= best * (1 - 1e-12)
+    assert found.keep.sum() == np.count_nonzero(found.plan.net[::2])
+
+
+def test_venues_that_cost_nothing_stay() -> None:
+    pools = random_pairs(1, 30, 5)
+    supply = np.zeros(5)
+    supply[0] = 1e3
+    whole = plan(pools, supply, 4)
+    found = sparsify(pools, supply, 4, np.zeros(30), whole)
+    assert found.worth == pytest.approx(whole.paid, rel=1e-12)
+
+
+def test_it_ends_when_told_to() -> None:
+    pools = random_pairs(1, 30, 5)
+    supply = np.zeros(5)
+    supply[0] = 1e3
+    whole = plan(pools, supply, 4)
+    cost = np.full(30, 1e-3 * whole.paid)
+    found = sparsify(pools, supply, 4, cost, whole, late=lambda: True)
+    assert found.plan.paid == whole.paid
