@@ -17,8 +17,10 @@ help: ## This list
 		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@echo 'compiling the search for winners, once …' >&2
+	@echo 'compiling kernels, once; it takes a minute or two …' >&2
 	@$(BIN)/python -c 'from walras.auction.search import warm; warm()'
+	@$(BIN)/python -c 'from walras_solvers.equilibrium import Equilibrium; Equilibrium()'
+	@$(BIN)/python -c 'from walras_solvers.router import Router; Router()'
 	@touch $@
 
 demo: .venv/ready ## Signed intents become audited settlements, in a minute, on this machine

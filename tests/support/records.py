@@ -336,11 +336,24 @@ records: dict[str, st.SearchStrategy[Signed]] = {
         st.one_of(st.just(b""), keys),
     ),
     "Commitment": st.builds(Commitment, ascii_texts, uint64, keys, keys, keys, keys, uint64),
-    "BidReceipt": st.builds(
-        BidReceipt, ascii_texts, uint64, keys, st.lists(keys, max_size=3).map(tuple), uint64
+    "BidReceipt": st.one_of(
+        st.builds(
+            BidReceipt, ascii_texts, uint64, keys, st.lists(keys, max_size=3).map(tuple), uint64
+        ),
+        st.lists(keys, min_size=1, max_size=3).flatmap(
+            lambda digests: st.builds(
+                BidReceipt,
+                ascii_texts,
+                uint64,
+                keys,
+                st.just(tuple(digests)),
+                uint64,
+                st.tuples(*(keys for _ in digests)),
+            )
+        ),
     ),
     "KeyBinding": key_bindings(),
-    "Committed": st.builds(Committed, uint64, uint32, keys, uint64),
+    "Committed": st.builds(Committed, uint64, uint32, keys, uint64, uint64),
     "Opening": st.builds(Opening, ascii_texts, uint64, keys, keys, st.binary(max_size=80)),
     "BidUnopened": st.builds(
         BidUnopened, uint64, uint32, keys, texts, st.one_of(st.just(b""), keys)

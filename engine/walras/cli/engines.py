@@ -15,7 +15,7 @@ from walras.core.errors import InvalidInput, Reason
 from walras.datasets.market import Market
 from walras.sdk.plugins import installed
 
-SETTLE_IN_SECONDS = 30.0
+SETTLE_IN_SECONDS = 180.0
 """For solver nodes to start."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from walras.sdk import Deadline, Description, Problem, Proposal
 from walras_solvers.optimizer.search import search
-from walras_solvers.router.plans import warm
+from walras_solvers.router.sparse import warm
 
 MOST = 32
 """Proposals for one problem, at most."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from walras.sdk import Deadline, Description, OpenIntent, Problem, Proposal, tradable
 from walras_solvers.baseline import GroupBid, group_bids
-from walras_solvers.router import plans, sparse
 from walras_solvers.router.joint import Market, join, opposite, send
 from walras_solvers.router.markets import Cleared, checked, clear
+from walras_solvers.router.sparse import warm
 from walras_solvers.router.split import Splitter
 
 PATHS_SHARE, SPARE_SHARE = 0.3, 0.15
@@ -19,8 +19,7 @@ class Router:
 
     def __init__(self) -> None:
         """Compiles what is compiled, so that the first problem does not wait for it."""
-        plans.warm()
-        sparse.warm()
+        warm()
 
     def describe(self) -> Description:
         """Name and version."""

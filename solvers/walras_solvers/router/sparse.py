@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from walras_solvers.pools import Ints, Pools, Reals, compiled, subset, trades, units
+from walras_solvers.router import plans
 from walras_solvers.router.plans import Plan, plan
 
 SHARES = (1 / 16, 1 / 4, 1 / 2, 3 / 4, 1.0)
@@ -246,7 +247,8 @@ def _best_paths(
 
 
 def warm() -> None:
-    """Compiles what is compiled here, or takes it from the cache."""
+    """Compiles all kernels, or takes them from the cache."""
+    plans.warm()
     none, some = np.zeros(0, np.int64), np.zeros(0)
     mask = np.zeros(0, np.bool_)
     _best_paths(none, none, some, some, some, np.ones(1), np.zeros(1, np.bool_), mask, some)
