@@ -5,9 +5,9 @@ Net of costs the dual is supply·ν + Σ max(gain − cost, 0) over all venues, 
 without it no plan pays more than the dual's value less its gain; with one more venue none pays more
 than the value and that venue's gain. So venues that gain less than a part of their cost are
 dropped, the part growing from round to round, each time solving again: the gains of those that
-stay grow as others go. Then single changes follow, and paths of two pairs over an asset that
-nothing trades: its price is free, so no gain shows what they are good for, but in closed form two
-pairs in a row are one.
+stay grow as others go. Then single changes follow, from the best of these plans and from the one
+with the fewest venues, and paths of two pairs over an asset that nothing trades: its price is free,
+so no gain shows what they are good for, but in closed form two pairs in a row are one.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,9 @@ from walras_solvers.router.plans import Plan, plan
 
 SHARES = (1 / 16, 1 / 4, 1 / 2, 3 / 4, 1.0)
 """What a venue must gain to stay, in parts of its cost, round by round."""
+
+FEWER = (2.0, 4.0, 8.0)
+"""Likewise, on the way to a plan with few venues, from which another search begins."""
 
 TRIES = 300
 """Changes that a search tries at most."""
@@ -113,22 +116,34 @@ def sparsify(
     here = best = order.priced(first or plan(pools, supply, target))
     gain = order.gains(here.plan)
     bound = order.bound(here.plan, gain)
-    for share in SHARES:
-        keep = here.keep & (gain > share * cost)
-        if late() or not keep.any():
-            break
-        if (keep == here.keep).all():
-            continue
-        here = order.restricted(keep)
-        gain = order.gains(here.plan)
-        bound = min(bound, order.bound(here.plan, gain))
-        if here.worth > best.worth:
-            best = here
-    for begin in (best, *(order.restricted(_among(start, len(cost))) for start in starts)):
+    few = best
+    for share in (*SHARES, *FEWER):
+        keep = _without(here.keep, gain, share * cost)
+        if not late() and (keep != here.keep).any():
+            there = order.restricted(keep)
+            if not there.plan.paid > min(0.0, 2 * best.plan.paid):
+                break  # no way is left
+            few = here = there
+            gain = order.gains(here.plan)
+            bound = min(bound, order.bound(here.plan, gain))
+            if here.worth > best.worth:
+                best = here
+    begins = [best, few, *(order.restricted(_among(start, len(cost))) for start in starts)]
+    for begin in {begin.keep.tobytes(): begin for begin in begins}.values():
         ended = _local(order, begin)
         if ended.worth > best.worth:
             best = ended
     return replace(best, bound=min(bound, order.bound(best.plan, order.gains(best.plan))))
+
+
+def _without(keep: Keep, gain: Reals, least: Reals) -> Keep:
+    """Without the units that gain less; where none would stay, without the worse half of them."""
+    short = np.flatnonzero(keep & (gain <= least))
+    left = keep.copy()
+    left[short] = False
+    if len(short) > 1 and not left.any():
+        left[short[np.argsort(-gain[short], kind="stable")][: len(short) // 2]] = True
+    return left
 
 
 def _local(order: _Order, best: Net) -> Net:
