@@ -116,6 +116,8 @@ def sparsify(
     here = best = order.priced(first or plan(pools, supply, target))
     gain = order.gains(here.plan)
     bound = order.bound(here.plan, gain)
+    if not cost.any():
+        return replace(best, bound=bound)  # nothing is dearer than another: it is the best
     few = best
     for share in (*SHARES, *FEWER):
         keep = _without(here.keep, gain, share * cost)
