@@ -21,7 +21,7 @@ from bench.audit_log import KEY, MARKETS, Writer
 from walras.audit import envelope
 from walras.audit.replay import Replay
 from walras.audit.verifier import verify_entries
-from walras.cli.auditing import spare_the_collector
+from walras.cli.collector import spare_the_collector
 from walras.protocol.records import KIND_OF_TYPE, Kind
 from walras.store.folder import FolderSource
 

@@ -1,7 +1,6 @@
 """Running the auditor over a log, level by level, from its beginning or from where one ended."""
 
 import asyncio
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from walras.audit.probes import SplitView
 from walras.audit.proof import TlogProof
 from walras.audit.snapshot import decode_paused, encode_paused
 from walras.audit.verifier import VerifiedLog, replayed, verify_entries, verify_growth
+from walras.cli.collector import spare_the_collector
 from walras.cli.options import parse_log_key
 from walras.cli.output import fields, progress, say
 from walras.cli.state_file import Known
@@ -38,7 +38,6 @@ from walras.web.log_url import UrlSource, is_url
 
 _COUNTS = tuple(Counts.__dataclass_fields__)
 _SHOWN = 20
-_YOUNG = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,15 +293,6 @@ def audit_files(
     if known is not None and parse_note(known.checkpoint).text == log.checkpoint.text:
         seen_s = known.seen_s
     return audited, Known(verifier_key, log.note, seen_s, kept.paused)
-
-
-def spare_the_collector() -> None:
-    """Let the collector of cycles look at what is new more seldom.
-
-    A replay makes millions of values that form none, and keeps many: by default a good part of its
-    time goes into looking at them.
-    """
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
 def _level_a(
