@@ -40,7 +40,7 @@ async def test_a_clock_that_is_set_while_nodes_work(tmp_path: Path, step_ms: int
         solvers = [{"name": "honest", "address": address}]
         async with running(tmp_path, clock, solvers=solvers, solve_ms=3_000) as world:
             await world.open_market()
-            await world.engine.fleet.settle_in(10)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, WHOLE_ETH)
             await world.fund(BOB.public_key, USD, 2_010 * WHOLE_USD)
             await world.submit(sell(ANN.public_key), ANN)

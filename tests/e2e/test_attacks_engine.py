@@ -77,7 +77,7 @@ async def test_a_stranger_who_shows_a_known_key_displaces_nobody(
             {"name": "honest", "address": honest, "public_key": HONEST.public_key.hex()},
         ]
         async with running(tmp_path, solvers=solvers[:: 1 if liar_first else -1]) as world:
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             assert [node.name for node in world.engine.fleet.ready()] == ["honest"]
 
 

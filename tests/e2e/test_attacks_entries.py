@@ -62,7 +62,7 @@ async def test_strangers_who_say_much_of_themselves(tmp_path: Path) -> None:
         solvers = [{"name": name, "address": address} for name, address in addresses.items()]
         async with running(tmp_path, solvers=solvers) as world:
             await world.open_market([pool()])
-            await world.engine.fleet.settle_in(10)
+            await world.nodes_here("a", "b")
             await world.fund(ANN.public_key, ETH, WHOLE_ETH)
             await auction(world)
             assert await audit(world) == 1

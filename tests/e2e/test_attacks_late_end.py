@@ -9,7 +9,7 @@ import grpc
 import pytest
 from support.market import signer
 from support.nodes import SERVICE, asked
-from support.worlds import soon, until
+from support.worlds import PATIENCE, soon, until
 
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.core.errors import Reason
@@ -69,7 +69,7 @@ async def test_a_call_that_ends_late_does_not_end_the_dialling(
         fleet = Fleet([NodeSpec("stranger", address=address)])
         serving = asyncio.create_task(fleet.serve())
         try:
-            await fleet.settle_in(10)
+            await fleet.settle_in(PATIENCE)
             node = fleet.find(KEY)
             assert node is not None
             reasons = await soon(asyncio.gather(fault_of(node), fault_of(node)))

@@ -63,7 +63,7 @@ async def test_reports_of_the_past_and_of_the_future(
         running(tmp_path, solvers=[{"name": "honest", "address": address}], fleet=rules) as world,
     ):
         await world.open_market()
-        await world.engine.fleet.settle_in(10)
+        await world.nodes_here()
         await world.fund(ANN.public_key, ETH, WHOLE_ETH)
         await world.submit(sell(ANN.public_key), ANN)
         await world.auction()
@@ -116,7 +116,7 @@ async def test_a_clock_that_is_set_back_stops_no_prober_and_lets_no_report_count
         ) as world,
     ):
         await world.open_market()
-        await world.engine.fleet.settle_in(10)
+        await world.nodes_here()
         await world.fund(ANN.public_key, ETH, WHOLE_ETH)
         await world.submit(sell(ANN.public_key), ANN)
         await world.auction()

@@ -41,7 +41,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def furnish(world: World) -> None:
     await world.open_market([pool()])
-    await world.engine.fleet.settle_in(5)
+    await world.nodes_here()
     await world.fund(ANN.public_key, ETH, 10 * WHOLE_ETH)
     await world.fund(BOB.public_key, USD, 20_100 * WHOLE_USD)
 
@@ -250,7 +250,7 @@ async def test_an_interrupted_batch_is_voided(tmp_path: Path) -> None:
             found = await get(world, 1)
             assert found.state == pb.AUCTION_STATE_VOIDED
             assert found.void_reason == "BATCH_INTERRUPTED"
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             report = await world.auction()
             assert (report.auction_id, report.filled) == (2, 2)
             for name in names:
@@ -268,7 +268,7 @@ async def test_auctions_survive_a_restart(tmp_path: Path) -> None:
         async with running(tmp_path, solvers=solvers) as world:
             assert world.snapshot() == before
             assert await get(world, 1) == told
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             await pair(world)
             assert (await world.auction()).auction_id == 2
 

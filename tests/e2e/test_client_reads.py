@@ -20,7 +20,7 @@ async def test_intents_auctions_balances_and_venues(tmp_path: Path) -> None:
         solvers = [{"name": "crosser", "address": address}]
         async with running(tmp_path / "engine", solvers=solvers) as world:
             await world.open_market([pool()])
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, WHOLE_ETH)
             await world.fund(BOB.public_key, USD, 2_010 * WHOLE_USD)
             sold = await world.submit(sell(ANN.public_key), ANN)

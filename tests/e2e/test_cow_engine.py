@@ -35,7 +35,7 @@ async def asking(folder: Path, address: str, **flags: Any) -> AsyncIterator[Worl
         await world.open_market([pool()])
         await world.fund(ANN.public_key, ETH, 100 * WHOLE_ETH)
         await world.fund(BOB.public_key, USD, 200_000 * WHOLE_USD)
-        await world.engine.fleet.settle_in(20)
+        await world.nodes_here()
         yield world
 
 

@@ -44,7 +44,7 @@ async def probing(folder: Path, *solvers: dict[str, Any]) -> AsyncIterator[World
     """An engine that ran one batch, so that its nodes are the fleet's; enough is left for more."""
     async with running(folder, solvers=list(solvers), fleet=FAST) as world:
         await world.open_market()
-        await world.engine.fleet.settle_in(30)
+        await world.nodes_here()
         await world.fund(ANN.public_key, ETH, 2 * WHOLE_ETH)
         await world.fund(BOB.public_key, USD, 6_000 * WHOLE_USD)
         await auction(world)

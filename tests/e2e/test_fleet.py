@@ -70,9 +70,9 @@ async def three(folder: Path, **flags: Any) -> AsyncIterator[World]:
             yield world
 
 
-async def furnish(world: World) -> None:
+async def furnish(world: World, *away: str) -> None:
     await world.open_market([pool()])
-    await world.engine.fleet.settle_in(10)
+    await world.nodes_here(*away)
     await world.fund(ANN.public_key, ETH, 100 * WHOLE_ETH)
     await world.fund(BOB.public_key, USD, 210_000 * WHOLE_USD)
 
@@ -189,7 +189,7 @@ async def test_a_node_that_never_came_is_away(tmp_path: Path) -> None:
     async with serving(node) as address:
         here = {"name": "east", "address": address}
         async with running(tmp_path / "engine", solvers=[lost, named, here]) as world:
-            await furnish(world)
+            await furnish(world, "lost", "named")
             at = ("--address", world.address)
             listed = await ask("fleet", "list", *at)
             states = {status["node"]["name"]: status["state"] for status in listed["nodes"]}

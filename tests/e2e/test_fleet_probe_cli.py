@@ -38,7 +38,7 @@ async def engine(folder: Path, prober: Signer) -> AsyncIterator[World]:
         running(folder, solvers=[{"name": "node", "address": address}], fleet=fleet) as world,
     ):
         await world.open_market()
-        await world.engine.fleet.settle_in(20)
+        await world.nodes_here()
         await world.fund(ANN.public_key, ETH, WHOLE_ETH)
         await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
         await world.submit(sell(ANN.public_key), ANN)

@@ -191,7 +191,7 @@ async def test_cancel_while_sealed(tmp_path: Path) -> None:
         solvers = [{"name": "slow", "address": slow}, {"name": "honest", "address": honest}]
         async with running(tmp_path, solvers=solvers, solve_ms=20_000) as world:
             await world.open_market()
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, WHOLE_ETH)
             await world.fund(BOB.public_key, USD, 2_010 * WHOLE_USD)
             sold = await world.submit(sell(ANN.public_key), ANN)

@@ -479,7 +479,7 @@ async def sealed(tmp_path: Path) -> AsyncIterator[tuple[World, Hanging, "asyncio
         solvers = [{"name": "slow", "address": address}]
         async with running(tmp_path, solvers=solvers, solve_ms=20_000) as world:
             await world.open_market([pool()])
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, 10 * WHOLE_ETH)
             await world.submit(sell(ANN.public_key), ANN)
             task = asyncio.create_task(world.auction())

@@ -44,7 +44,7 @@ async def world_of(folder: Path, node: Running, **flags: Any) -> AsyncIterator[W
     """An engine that asks the node alone."""
     solver = {"name": "js", "address": node.address, "public_key": node.public_key.hex()}
     async with running(folder / "engine", solvers=[solver], solve_ms=5_000, **flags) as world:
-        await world.engine.fleet.settle_in(20)
+        await world.nodes_here()
         yield world
 
 

@@ -14,7 +14,7 @@ import pytest
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, sell, signer
 from support.nodes import Babbler, Impostor, raw_server, serving
 from support.solvers import Crosser, Flooding, Greedy, Hanging, Patient, Raising, RaisingLater
-from support.worlds import World, running, soon, until
+from support.worlds import PATIENCE, World, running, soon, until
 
 from walras.api.v1 import solver_service_pb2 as pb
 from walras.api.v1 import solver_service_pb2_grpc
@@ -37,7 +37,7 @@ async def market(
     solvers += [{"name": name, "plugin": plugin} for name, plugin in (plugins or {}).items()]
     async with running(folder, solvers=solvers, **flags) as world:
         await world.open_market()
-        await world.engine.fleet.settle_in(20)
+        await world.engine.fleet.settle_in(PATIENCE)
         await world.fund(ANN.public_key, ETH, 100 * WHOLE_ETH)
         await world.fund(BOB.public_key, USD, 200_000 * WHOLE_USD)
         yield world
@@ -229,7 +229,7 @@ async def test_unexpected_key(tmp_path: Path) -> None:
         async with market(tmp_path, {}, solve_ms=500) as world:
             pass  # the folder exists and holds another configuration's batches
         async with running(tmp_path, solvers=solvers) as world:
-            await world.engine.fleet.settle_in(5)
+            await world.engine.fleet.settle_in(PATIENCE)
             report = await batch(world)
             assert settled_by(report, "honest")
             assert "NODE_MALFORMED" in of(report, "guest").fault

@@ -27,7 +27,7 @@ async def test_openings_have_receipts(tmp_path: Path) -> None:
         solvers = [{"name": "node", "address": address}]
         async with running(tmp_path / "engine", solvers=solvers, open_ms=OPEN_MS) as world:
             await world.open_market([pool()])
-            await world.engine.fleet.settle_in(10)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, WHOLE_ETH)
             await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
             await world.submit(sell(ANN.public_key), ANN)

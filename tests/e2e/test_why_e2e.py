@@ -149,7 +149,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         solvers = [{"name": "one", "address": first}, {"name": "two", "address": second}]
         async with running(tmp_path / "engine", solvers=solvers) as world:
             await world.open_market([pool()])
-            await world.engine.fleet.settle_in(5)
+            await world.nodes_here()
             await world.fund(ANN.public_key, ETH, 10 * WHOLE_ETH)
             await world.fund(BOB.public_key, USD, 20_100 * WHOLE_USD)
             yield world

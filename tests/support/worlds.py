@@ -29,6 +29,7 @@ from walras.app.report import AuctionReport
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, parse_vkey
 from walras.core.intents import Intent
+from walras.fleet.nodes import Node
 from walras.ledger.changes import Changes
 from walras.ledger.state import State
 from walras.market.kinds import AnyVenue
@@ -117,6 +118,15 @@ class World:
         report = await self.engine.auctioneer.settle(await self.engine.auctioneer.open())
         assert report is not None, "there was nothing to decide"
         return report
+
+    async def nodes_here(self, *away: str) -> None:
+        """Wait until every node is connected, or, of those `away`, known not to be reached."""
+        fleet = self.engine.fleet
+
+        def there(node: Node) -> bool:
+            return node.name in fleet.faults() if node.name in away else node.connected
+
+        await until(lambda: all(there(node) for node in fleet.nodes))
 
     def snapshot(self) -> tuple[int, bytes, State]:
         """The log and the state, to compare with later ones."""

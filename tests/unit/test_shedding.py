@@ -77,9 +77,18 @@ def test_a_fleet_of_none_still_has_a_capacity() -> None:
     assert (found.soft, found.hard) == (1, 1)
 
 
+def test_a_slow_small_batch_does_not_close_the_book() -> None:
+    # 2 intents in a first call of 700 ms: 350 ms each, which is not what a third one would take.
+    terms = {"slots": 1, "work_us": 350_000, "fan_out": 1, "budget_ms": 1_000, "interval_ms": 10}
+    assert capacity(**terms).soft == 2
+    assert capacity(**terms, least=64) == Capacity(soft=64, hard=96, interval_ms=10)
+    assert capacity(**terms | {"slots": 100}, least=64).soft == 228
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"least": 0},
         {"work_us": 0},
         {"fan_out": 0},
         {"budget_ms": 0},

@@ -32,6 +32,10 @@ AHEAD = 3
 """Batches that are forecast: a node started now is there by then."""
 QUANTILE = 0.9
 MAX_REPORTS = 64
+SMALL_BATCH = 64
+"""Open intents that any fleet is asked to solve: the time of a smaller batch is mostly what every
+batch costs, a first call and a round trip, and says little of what one more intent would.
+"""
 CENSUS_SECONDS = 1.0
 
 
@@ -145,6 +149,7 @@ class Planner:
             fan_out=copies,
             budget_ms=self._config.solve_ms,
             interval_ms=interval_ms,
+            least=SMALL_BATCH,
         )
 
     def _plan_pace(self, ahead: float, volatility_bps: int, now: float) -> None:

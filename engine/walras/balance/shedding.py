@@ -50,8 +50,9 @@ def capacity(
     interval_ms: int,
     utilisation_bps: int = 8_000,
     hard_bps: int = 15_000,
+    least: int = 1,
 ) -> Capacity:
-    """Slots · budget · utilisation / (work · fan-out), rounded down, at least 1.
+    """Slots · budget · utilisation / (work · fan-out), rounded down, at least `least`.
 
     Args:
         slots: of the nodes that are asked now; where there is none, as if there were one.
@@ -61,12 +62,13 @@ def capacity(
         interval_ms: between batches, ≥ 1.
         utilisation_bps: of the budget that is planned with; the rest is for what estimates miss.
         hard_bps: the hard limit over the soft one, ≥ 10,000.
+        least: the least that a fleet is taken to solve, ≥ 1.
 
     Raises:
         InvalidInput: FIELD_INVALID.
     """
-    least = min(work_us, fan_out, budget_ms, interval_ms, utilisation_bps)
-    if least < 1 or utilisation_bps > BPS or hard_bps < BPS:
+    smallest = min(work_us, fan_out, budget_ms, interval_ms, utilisation_bps, least)
+    if smallest < 1 or utilisation_bps > BPS or hard_bps < BPS:
         raise InvalidInput(
             Reason.FIELD_INVALID,
             "capacity needs positive estimates and shares within bounds",
@@ -76,9 +78,10 @@ def capacity(
             interval_ms=interval_ms,
             utilisation_bps=utilisation_bps,
             hard_bps=hard_bps,
+            least=least,
         )
     able = max(slots, 1) * budget_ms * 1_000 * utilisation_bps // (BPS * work_us * fan_out)
-    soft = max(1, able)
+    soft = max(least, able)
     return Capacity(soft, soft * hard_bps // BPS, interval_ms)
 
 

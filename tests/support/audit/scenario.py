@@ -23,6 +23,7 @@ from typing import Any
 from support.audit.log_copy import Forgery, LogCopy
 from support.audit.scripted_node import Script, ScriptedNode, Task, silence
 from support.market import signer
+from support.worlds import PATIENCE
 from walras.app.config import SolverConfig, read_config
 from walras.app.engine import Engine, run_engine
 from walras.audit.keys import Signer
@@ -161,7 +162,7 @@ class Play:
             **{"fleet": {"probe_interval_ms": NO_PROBES_MS}, **self.settings},
         )
         async with run_engine(config, self.clock) as engine:
-            await engine.fleet.settle_in(10)
+            await engine.fleet.settle_in(PATIENCE)
             server, address = await start(engine, "127.0.0.1:0")
             try:
                 async with Client(address, attempts=1) as client:
