@@ -47,6 +47,7 @@ export class Bidding {
   #receivedMs;
   #sent = new Map(); // SHA-256 of a commitment's envelope → {bid, salt, commitment}
   #acknowledged = new Set();
+  #opened = new Set(); // SHA-256 of the envelopes of openings without a receipt
 
   /** The bidding that a call's first request asks for. */
   static async begin(request, signer) {
@@ -70,6 +71,11 @@ export class Bidding {
   /** Whether more requests come: who sent a task sends receipts, then the closing or the end. */
   get goesOn() {
     return this.#task !== null;
+  }
+
+  /** Whether openings have no receipt yet. */
+  get awaitsReceipts() {
+    return this.#opened.size > 0;
   }
 
   #mine(fields) {
@@ -102,8 +108,11 @@ export class Bidding {
     if (!ours || value.domain !== domain || value.auction_id !== auction_id) {
       throw new Refused("the receipt is for another task");
     }
-    if (BigInt(value.received_ms) > BigInt(deadline_ms)) return;
-    for (const digest of value.digests) this.#acknowledged.add(digest.toString("hex"));
+    const digests = value.digests.map((digest) => digest.toString("hex"));
+    if (value.opened?.length) for (const digest of digests) this.#opened.delete(digest);
+    else if (BigInt(value.received_ms) <= BigInt(deadline_ms)) {
+      for (const digest of digests) this.#acknowledged.add(digest);
+    }
   }
 
   /**
@@ -132,7 +141,9 @@ export class Bidding {
     for (const [digest, { bid, salt, commitment }] of this.#sent) {
       if (!came.has(digest)) continue;
       const sealed = sealedBox(Buffer.concat([bid, salt]), this.#task.bid_key);
-      yield seal("opening", "Opening", this.#mine({ commitment, sealed }), this.#signer);
+      const made = seal("opening", "Opening", this.#mine({ commitment, sealed }), this.#signer);
+      this.#opened.add(sha256(made).toString("hex"));
+      yield made;
     }
   }
 }

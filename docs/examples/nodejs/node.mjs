@@ -123,18 +123,20 @@ async function solve(call) {
     keepEvidence(request.task);
     await keepCheckpoint(request.checkpoint);
     await solveParts(call, bidding, request.parts, end);
-    while (bidding.goesOn) {
+    let closed = !bidding.goesOn;
+    // The call's own deadline ends this where the engine gives no receipts.
+    while (!closed || bidding.awaitsReceipts) {
       const { value: later, done: over } = await requests.next();
       if (over) break;
       if (later.receipt.length) {
         keepEvidence(later.receipt);
         await bidding.acknowledge(later.receipt).catch((error) => console.error(error.message));
       }
-      if (later.closing) {
+      if (later.closing && !closed) {
         keepEvidence(later.closing.committed);
         const openings = bidding.open(later.closing, logKey);
         for await (const opening of openings) await write(call, { openings: [opening] });
-        break;
+        closed = true;
       }
     }
     call.end();
