@@ -38,6 +38,8 @@ pytestmark = pytest.mark.skipif(
 
 ANN, BOB = signer("ann"), signer("bob")
 NAMESPACE = "test"
+PATIENCE = 150.0
+"""Seconds: a cluster starts processes, each of which imports much, on machines that are busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,15 @@ async def nodes(ray: Ray, request: pytest.FixtureRequest) -> AsyncIterator[RayNo
 
 
 async def until(
-    nodes: RayNodes, condition: Callable[[dict[str, Placed]], object], seconds: float = 30
+    nodes: RayNodes, condition: Callable[[dict[str, Placed]], object], seconds: float = PATIENCE
 ) -> dict[str, Placed]:
-    """The nodes by name, once `condition` holds of them."""
+    """The nodes by name, once `condition` holds of them; a cluster that is away comes back."""
     async with asyncio.timeout(seconds):
         while True:
-            found = {node.name: node for node in await nodes.placed()}
-            if condition(found):
-                return found
+            with contextlib.suppress(SolverFault):
+                found = {node.name: node for node in await nodes.placed()}
+                if condition(found):
+                    return found
             await asyncio.sleep(0.1)
 
 
@@ -122,7 +125,7 @@ def winners(report: AuctionReport) -> set[str]:
     return {solver.name for solver in report.solvers if solver.winners}
 
 
-async def won_by(world: World, name: str, seconds: float = 30) -> None:
+async def won_by(world: World, name: str, seconds: float = PATIENCE) -> None:
     """Batches until one is won by `name`."""
     async with asyncio.timeout(seconds):
         while True:
@@ -191,20 +194,20 @@ async def test_auction_is_won_and_won_again_after_a_process_and_a_host_are_lost(
         await won_by(world, "ray-us-1")
 
         ray.hosts.kill("ray-us-1", request.node.name, for_good=False)
-        after = await until(nodes, lambda now: now["ray-us-1"].address != address_of(before))
+        after = await until(nodes, lambda now: address_of(now) not in ("", address_of(before)))
         assert after["ray-us-1"].public_key == before["ray-us-1"].public_key
         await won_by(world, "ray-us-1")
         assert address(world, "ray-us-1") == after["ray-us-1"].address
 
         ray.hosts.lose("us")
         # A worker ends a moment after it finds its host's other processes gone.
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 if not winners(await batch(world)):
                     break
                 await asyncio.sleep(0.1)
         ray.hosts.add("127.0.0.4", "us")
-        moved = await until(nodes, lambda now: now["ray-us-1"].address.startswith("127.0.0.4:"), 60)
+        moved = await until(nodes, lambda now: address_of(now).startswith("127.0.0.4:"))
         assert moved["ray-us-1"].public_key == before["ray-us-1"].public_key
         await won_by(world, "ray-us-1")
 
@@ -215,7 +218,7 @@ async def test_auction_is_won_and_won_again_after_a_process_and_a_host_are_lost(
 
 
 def address_of(found: dict[str, Placed], name: str = "ray-us-1") -> str:
-    return found[name].address
+    return found[name].address if name in found else ""
 
 
 async def test_follower_that_dies_is_started_again_and_keeps_the_target(
@@ -224,13 +227,19 @@ async def test_follower_that_dies_is_started_again_and_keeps_the_target(
     before = await counted(nodes, eu=1)
     assert nodes._child is not None
     os.kill(nodes._child.pid, signal.SIGKILL)
+
+    async def looked_at() -> None:
+        while True:
+            await nodes.placed()
+            await asyncio.sleep(0.1)
+
     with pytest.raises(SolverFault, match="NODE_UNREACHABLE"):
-        await until(nodes, lambda _: False)
-    assert {node.name: node for node in await nodes.placed()} == before
+        await asyncio.wait_for(looked_at(), PATIENCE)
+    assert await until(nodes, lambda now: now == before)
     # What Ray was told never to restart is made again all the same, with its key.
     ray.hosts.kill("ray-eu-1", request.node.name, for_good=True)
     old = address_of(before, "ray-eu-1")
-    after = await until(nodes, lambda now: now and address_of(now, "ray-eu-1") != old)
+    after = await until(nodes, lambda now: address_of(now, "ray-eu-1") not in ("", old))
     assert after["ray-eu-1"].public_key == before["ray-eu-1"].public_key
 
 
@@ -290,7 +299,7 @@ async def dial(specs: list[NodeSpec]) -> None:
 async def test_no_cluster_and_no_solver(ray: Ray, tmp_path: Path) -> None:
     async with RayNodes(ray.deployment(solver="nobody:Knows")) as nodes:
         await nodes.scale({"eu": 1})
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not nodes.faults:
                 assert await nodes.placed() == []
                 await asyncio.sleep(0.1)
