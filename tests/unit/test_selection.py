@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from support.auctions import candidate, key
 
-from walras.auction.components import Budget, components, tie
+from walras.auction.components import SCORE_SHIFT, Budget, components, tie
 from walras.auction.packing import overspent, pack
 from walras.auction.search import instance, search
 from walras.auction.selection import Selection, choose, select
@@ -165,6 +165,60 @@ def test_a_search_that_is_cut_off_leaves_a_choice_that_others_improve() -> None:
     weights = [sum(component.weights[b] for b in those) for those in (chosen, packed)]
     assert weights[0] < weights[1]
     assert weights[1] == sum(component.weights[b] for b in choose([component], 0)[0])
+
+
+@pytest.mark.parametrize("bits", [2, 17, 18, 49, 50, 51, 62])
+def test_a_search_sees_the_leading_bits_of_weights_and_no_more_ties_than_these(bits: int) -> None:
+    scores = [(1 << bits) - 1, 1 << bits - 1, 1]
+    bids = [candidate(f"bid {n}", score, ["g", f"h{n}"]) for n, score in enumerate(scores)]
+    (component,) = components(bids, {}, SEED)
+    leading = instance(component).weights.tolist()
+    ties_needed = bits < 18
+    assert ("weights" in vars(component)) == ties_needed
+    shift = max(component.weights).bit_length() - 50
+    assert leading == [weight >> shift for weight in component.weights]
+    assert component.weights == tuple(
+        (bid.score << SCORE_SHIFT) + tie(SEED, bid.id) for bid in component.places
+    )
+
+
+def test_places_know_their_rows_and_budgets_in_arrays() -> None:
+    """Against the definitions, one entry at a time."""
+    r = Random(5)
+    accounts = [(f"owner {n}", ASSET) for n in range(3)]
+    bids = [
+        candidate(
+            f"bid {n}",
+            r.randint(1, 99),
+            [f"g{g}" for g in r.sample(range(40), 3)],
+            spends={account: r.randint(1, 9) << 70 for account in r.sample(accounts, 2)},
+        )
+        for n in range(60)
+    ]
+    (component,) = components(
+        bids, {(key(owner), asset): 9 << 70 for owner, asset in accounts}, SEED
+    )
+    made = instance(component)
+    assert len(component.budgets) == 3
+    units = {
+        (place, number): spent >> budget.unit
+        for number, budget in enumerate(component.budgets)
+        for place, spent in budget.spends.items()
+    }
+    for place in range(len(component.places)):
+        rows = [row for row, members in enumerate(component.rows) if place in members]
+        assert component.touches[place] == rows
+        assert made.row_of[made.pointer[place] : made.pointer[place + 1]].tolist() == rows
+        mine = range(made.budget_pointer[place], made.budget_pointer[place + 1])
+        found = {(place, int(made.budget_of[k])): int(made.spends[k, 0]) for k in mine}
+        assert found == {key: spent for key, spent in units.items() if key[0] == place}
+    for number, budget in enumerate(component.budgets):
+        mine = range(made.budget_start[number], made.budget_start[number + 1])
+        assert [made.budget_who[k] for k in mine] == list(budget.spends)
+        for k in mine:
+            at = made.budget_where[k]
+            assert made.budget_of[at] == number
+            assert made.spends[at, 0] == units[int(made.budget_who[k]), number]
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -94,13 +94,24 @@ class Leaf:
     weight: int
 
 
-def heaviest_leaf(component: Component, tree: Tree, steps: Steps | None = None) -> Leaf:
+def heaviest_leaf(
+    component: Component,
+    tree: Tree,
+    steps: Steps | None = None,
+    weights: Sequence[int] | None = None,
+) -> Leaf:
     """The leaf with the greatest bound, which is the tree's; of equals the first.
+
+    Args:
+        component: as for `check_tree`.
+        tree: likewise.
+        steps: likewise.
+        weights: of the places, instead of the component's.
 
     Raises:
         AuditFailure: as `check_tree`, but for what the tree states as its bound.
     """
-    return _Walk(component, tree, {}, steps or Steps()).heaviest_leaf()
+    return _Walk(component, tree, {}, steps or Steps(), weights).heaviest_leaf()
 
 
 class _Walk:
@@ -110,7 +121,12 @@ class _Walk:
     """
 
     def __init__(
-        self, component: Component, tree: Tree, place: Mapping[str, object], steps: Steps
+        self,
+        component: Component,
+        tree: Tree,
+        place: Mapping[str, object],
+        steps: Steps,
+        weights: Sequence[int] | None = None,
     ) -> None:
         self._tree = tree
         self._place = place
@@ -118,7 +134,7 @@ class _Walk:
         self._node = -1
         if not 0 <= tree.shift <= MAX_SHIFT:
             raise self._failure(Reason.CERTIFICATE_TOO_LARGE, f"prices shift by up to {MAX_SHIFT}")
-        self._weights = component.weights
+        self._weights = component.weights if weights is None else weights
         self._budgets = component.budgets
         self._first_budget = len(component.rows)
         self._left = [budget.balance for budget in component.budgets]

@@ -7,15 +7,25 @@ however many steps, are decided apart (connected components).
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
-from typing import NamedTuple
+from functools import cached_property
+from operator import itemgetter
 
 from walras.auction.candidates import ScoredBid
 
 Account = tuple[bytes, str]
 Balances = Mapping[Account, int]
+
+Resource = str | tuple[str]
+"""What at most one winner touches: a group by its name, a venue by its id in a tuple."""
+
+_Use = tuple[bytes, tuple[Resource, ...], ScoredBid]
+"""A bid's id, its groups, ascending, and then its venues, ascending, and the bid."""
+
+_Spent = Mapping[bytes, Sequence[tuple[Account, int]]]
+"""Of each bid that spends from contested accounts, these and atoms, in one order for all bids."""
 
 TIE_BITS = 128
 """Bits of a tie."""
@@ -49,28 +59,44 @@ class Budget:
     unit: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Component:
-    """Bids that a chain of shared resources links.
+    """Bids that a chain of shared resources links. What not everybody needs is made when it is
+    asked for.
 
     Attributes:
         bids: all of them, by ascending id.
         places: the best bid of each set of resources, by ascending id.
-        weights: of the places; see SCORE_SHIFT.
-        touches: of each place, its rows.
         rows: of each row, its places, ascending. At most one of them may win. First come the groups
             and venues that several places touch, in the order in which the places, each with its
             groups ascending and then its venues ascending, come to them; then, of each budget, the
             places that spend more than half of the balance, if there are several.
         budgets: by ascending account.
+        seed: of the ties.
     """
 
     bids: tuple[ScoredBid, ...]
     places: tuple[ScoredBid, ...]
-    weights: tuple[int, ...]
-    touches: Sequence[Sequence[int]]
     rows: Sequence[Sequence[int]]
     budgets: tuple[Budget, ...]
+    seed: bytes | None
+
+    @cached_property
+    def weights(self) -> tuple[int, ...]:
+        """Of the places; see SCORE_SHIFT."""
+        seed = self.seed
+        if seed is None:
+            return tuple([place.score << SCORE_SHIFT for place in self.places])
+        return tuple([(place.score << SCORE_SHIFT) + tie(seed, place.id) for place in self.places])
+
+    @cached_property
+    def touches(self) -> Sequence[Sequence[int]]:
+        """Of each place, its rows, ascending."""
+        touches: list[list[int]] = [[] for _ in self.places]
+        for row, places in enumerate(self.rows):
+            for place in places:
+                touches[place].append(row)
+        return touches
 
 
 def tie(seed: bytes, bid_id: bytes) -> int:
@@ -109,218 +135,156 @@ def components(
         balances: (owner, asset) → available atoms; 0 where it is missing.
         seed: of the ties; without one, all ties are 0.
     """
-    ordered = sorted(bids, key=attrgetter("id"))
-    contested = _contested(ordered, balances)
-    classes = _classes(ordered, contested, seed)
-    touching = _touching(classes)
-    spending = _spending(classes)
-    parts = _linked(len(classes), [*touching, *spending.values()])
-    part_of = [0] * len(classes)
-    place_of = [0] * len(classes)
-    for number, part in enumerate(parts):
-        for place, those in enumerate(part):
-            part_of[those] = number
-            place_of[those] = place
-    touches: list[list[list[int]]] = [[[] for _ in part] for part in parts]
-    rows: list[list[list[int]]] = [[] for _ in parts]
-    for numbers in touching:
-        if len(numbers) > 1:
-            part_number = part_of[numbers[0]]
-            mine, row = touches[part_number], len(rows[part_number])
-            places = [place_of[those] for those in numbers]
-            for place in places:
-                mine[place].append(row)
-            rows[part_number].append(places)
-    budgets: list[list[Budget]] = [[] for _ in parts]
-    for account, numbers in sorted(spending.items()):
-        part_number = part_of[numbers[0]]
-        spends = {place_of[n]: ordered[classes[n].bids[0]].spends[account] for n in numbers}
-        budget = _budget(account, balances.get(account, 0), spends)
-        _add_halves(budget, touches[part_number], rows[part_number])
-        budgets[part_number].append(budget)
-    made = []
-    for number, part in enumerate(parts):
-        places_ = tuple([ordered[classes[those].bids[0]] for those in part])
-        members = [i for those in part for i in classes[those].bids]
-        everyone = places_
-        if len(members) > len(part):
-            members.sort()
-            everyone = tuple([ordered[i] for i in members])
-        weights = tuple([_weight(place, seed) for place in places_])
-        made.append(
-            Component(
-                everyone, places_, weights, touches[number], rows[number], tuple(budgets[number])
-            )
-        )
-    made.sort(key=_first_id)
-    return tuple(made)
+    # One pass through the bids, in the order in which they lie in memory, reads what is needed.
+    uses, spending = _read(bids)
+    spent = _contested(spending, balances)
+    uses.sort(key=itemgetter(0))
+    classes = _classes(uses, spent, seed)
+    found = [
+        _component([classes[n] for n in part], uses, spent, balances, seed)
+        for part in _linked([uses[numbers[0]] for numbers in classes], spent)
+    ]
+    return tuple(sorted(found, key=_first_id))
 
 
 def _first_id(component: Component) -> bytes:
     return component.bids[0].id
 
 
-def _weight(place: ScoredBid, seed: bytes | None) -> int:
-    return (place.score << SCORE_SHIFT) + (0 if seed is None else tie(seed, place.id))
+def _read(bids: Iterable[ScoredBid]) -> tuple[list[_Use], dict[Account, list[_Use]]]:
+    """What the bids use, and of each account, the uses of the bids that spend from it."""
+    uses: list[_Use] = []
+    spending: defaultdict[Account, list[_Use]] = defaultdict(list)
+    for bid in bids:
+        groups, venues = bid.surplus, bid.venues
+        resources: tuple[Resource, ...] = (*(sorted(groups) if len(groups) > 1 else groups),)
+        if venues:
+            resources += (*zip(sorted(venues) if len(venues) > 1 else venues),)
+        use = (bid.id, resources, bid)
+        uses.append(use)
+        for account in bid.spends:
+            spending[account].append(use)
+    return uses, spending
 
 
-class _Class(NamedTuple):
-    """Bids that use the very same resources.
-
-    Attributes:
-        bids: their numbers, the best first.
-        groups, venues: that they touch, ascending.
-        accounts: contested ones that they spend from.
-    """
-
-    bids: list[int]
-    groups: tuple[str, ...]
-    venues: tuple[str, ...]
-    accounts: tuple[Account, ...]
-
-
-def _contested(bids: Sequence[ScoredBid], balances: Balances) -> dict[Account, list[int]]:
-    """The accounts that compatible bids might overspend, with the numbers of the bids.
+def _contested(spending: Mapping[Account, Sequence[_Use]], balances: Balances) -> _Spent:
+    """What bids spend from accounts that compatible ones might overspend.
 
     No two winners touch the same group. So an account is safe if all that spend from it touch one
     group; and if the greatest spends of each first group, summed, are within its balance.
     """
-    spending: dict[Account, list[int]] = {}
-    for i, bid in enumerate(bids):
-        for account in bid.spends:
-            found = spending.get(account)
-            if found is None:
-                spending[account] = [i]
-            else:
-                found.append(i)
-    return {
-        account: those
-        for account, those in spending.items()
-        if len(those) > 1
-        and _overspent(account, [bids[i] for i in those], balances.get(account, 0))
-    }
+    spent: defaultdict[bytes, list[tuple[Account, int]]] = defaultdict(list)
+    for account, uses in spending.items():
+        if len(uses) == 1 or _exclusive(uses):
+            continue
+        most: dict[Resource, int] = {}
+        for _, resources, bid in uses:
+            first, amount = resources[0], bid.spends[account]
+            most[first] = max(amount, most.get(first, 0))
+        if sum(most.values()) > balances.get(account, 0):
+            for bid_id, _, bid in uses:
+                spent[bid_id].append((account, bid.spends[account]))
+    return spent
 
 
-def _overspent(account: Account, bids: Sequence[ScoredBid], balance: int) -> bool:
-    """Whether compatible ones of these bids might spend more than the balance."""
-    for group in bids[0].surplus:
-        for bid in bids:
-            if group not in bid.surplus:
+def _exclusive(uses: Sequence[_Use]) -> bool:
+    """Whether there is a group that all of them touch."""
+    for resource in uses[0][1]:
+        for _, resources, _ in uses:
+            if resource not in resources:
                 break
         else:
-            return False
-    most: dict[str, int] = {}
-    for bid in bids:
-        first, spent = min(bid.surplus), bid.spends[account]
-        most[first] = max(spent, most.get(first, 0))
-    return sum(most.values()) > balance
+            if isinstance(resource, str):
+                return True
+    return False
 
 
-def _classes(
-    bids: Sequence[ScoredBid], contested: Mapping[Account, Sequence[int]], seed: bytes | None
-) -> list[_Class]:
-    """The classes, by the number of their best bid."""
-    accounts: dict[int, list[Account]] = {}
-    for account, those in contested.items():
-        for i in those:
-            accounts.setdefault(i, []).append(account)
-    same: dict[object, _Class] = {}
-    for i, bid in enumerate(bids):
-        groups, venues = tuple(bid.surplus), tuple(bid.venues)
-        if len(groups) > 1:
-            groups = tuple(sorted(groups))
-        if len(venues) > 1:
-            venues = tuple(sorted(venues))
-        key: object = (groups, venues)
-        mine = accounts.get(i, ())
-        if mine:
-            key = (key, frozenset([(account, bid.spends[account]) for account in mine]))
-        found = same.get(key)
-        if found is None:
-            same[key] = _Class([i], groups, venues, tuple(mine))
-        else:
-            found.bids.append(i)
-    for made in same.values():
-        numbers = made.bids
+def _classes(uses: Sequence[_Use], spent: _Spent, seed: bytes | None) -> list[list[int]]:
+    """The numbers of bids that use the very same resources, the best first, by ascending best."""
+    same: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i, (bid_id, resources, _) in enumerate(uses):
+        key: tuple[object, ...] = resources
+        if bid_id in spent:
+            key += (*spent[bid_id],)
+        same[key].append(i)
+    for numbers in same.values():
         if len(numbers) > 1:
-            most = max([bids[i].score for i in numbers])
-            best = [i for i in numbers if bids[i].score == most]
-            if len(best) > 1 and seed is not None:
-                best.sort(key=lambda i: (-tie(seed, bids[i].id), i))
-            numbers.remove(best[0])
-            numbers.insert(0, best[0])
+            scores = [uses[i][2].score for i in numbers]
+            most = max(scores)
+            best = numbers[scores.index(most)]
+            if seed is not None and scores.count(most) > 1:
+                equal = [i for i, score in zip(numbers, scores, strict=True) if score == most]
+                best = max(equal, key=lambda i: tie(seed, uses[i][0]))
+            numbers.remove(best)
+            numbers.insert(0, best)
     return sorted(same.values(), key=itemgetter(0))
 
 
-def _touching(classes: Iterable[_Class]) -> list[list[int]]:
-    """Of each group and venue, in the order in which the classes come to them, the classes."""
-    groups: dict[str, list[int]] = {}
-    venues: dict[str, list[int]] = {}
-    touching: list[list[int]] = []
-    for number, those in enumerate(classes):
-        for name in those.groups:
-            found = groups.get(name)
-            if found is None:
-                groups[name] = found = [number]
-                touching.append(found)
-            else:
-                found.append(number)
-        for name in those.venues:
-            found = venues.get(name)
-            if found is None:
-                venues[name] = found = [number]
-                touching.append(found)
-            else:
-                found.append(number)
-    return touching
+def _linked(places: Iterable[_Use], spent: _Spent) -> list[list[int]]:
+    """The connected components of places that share a resource or a contested account: numbers of
+    places, ascending.
+    """
+    first: dict[object, int] = {}
+    part_of: list[list[int]] = []
+    parts: list[list[int]] = []
+    for number, (bid_id, resources, _) in enumerate(places):
+        part: list[int] | None = None
+        shared: tuple[object, ...] = resources
+        if bid_id in spent:
+            shared += tuple([account for account, _ in spent[bid_id]])
+        for resource in shared:
+            before = first.setdefault(resource, number)
+            if before == number:
+                continue
+            other = part_of[before]
+            if part is None:
+                part = other
+            elif other is not part:
+                # The shorter joins the longer, so no number moves often.
+                if len(other) > len(part):
+                    part, other = other, part
+                for moved in other:
+                    part_of[moved] = part
+                part += other
+                other.clear()
+        if part is None:
+            part = []
+            parts.append(part)
+        part.append(number)
+        part_of.append(part)
+    return [sorted(part) for part in parts if part]
 
 
-def _spending(classes: Iterable[_Class]) -> dict[Account, list[int]]:
-    """Of each contested account, the classes that spend from it."""
-    spending: dict[Account, list[int]] = {}
-    for number, those in enumerate(classes):
-        for account in those.accounts:
-            spending.setdefault(account, []).append(number)
-    return spending
-
-
-def _linked(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
-    """The connected components of so many numbers, ascending, linked by sets of them."""
-    parent = list(range(count))
-    for numbers in links:
-        if len(numbers) > 1:
-            first = numbers[0]
-            while parent[first] != first:
-                parent[first] = first = parent[parent[first]]
-            for number in numbers:
-                other = number
-                while parent[other] != other:
-                    parent[other] = other = parent[parent[other]]
-                if other < first:
-                    parent[first] = first = other
-                else:
-                    parent[other] = first
-    found: dict[int, list[int]] = {}
-    for number in range(count):
-        root = number
-        while parent[root] != root:
-            root = parent[root]
-        if root == number:
-            found[number] = [number]
-        else:
-            found[root].append(number)
-    return list(found.values())
-
-
-def _add_halves(budget: Budget, touches: list[list[int]], rows: list[list[int]]) -> None:
-    """Places that spend more than half of a balance have room for one: they are a row."""
-    halves = [b for b, spent in budget.spends.items() if 2 * spent > budget.balance]
-    if len(halves) > 1:
-        for b in halves:
-            touches[b].append(len(rows))
-        rows.append(halves)
-
-
-def _budget(account: Account, balance: int, spends: Mapping[int, int]) -> Budget:
-    unit = max(0, sum(spends.values()).bit_length() - BUDGET_BITS)
-    return Budget(account, balance, spends, unit)
+def _component(
+    classes: Sequence[Sequence[int]],
+    uses: Sequence[_Use],
+    spent: _Spent,
+    balances: Balances,
+    seed: bytes | None,
+) -> Component:
+    """Of the classes that are linked."""
+    places = []
+    touching: defaultdict[Resource, list[int]] = defaultdict(list)
+    spending: defaultdict[Account, dict[int, int]] = defaultdict(dict)
+    for place, numbers in enumerate(classes):
+        bid_id, resources, bid = uses[numbers[0]]
+        places.append(bid)
+        for resource in resources:
+            touching[resource].append(place)
+        if bid_id in spent:
+            for account, amount in spent[bid_id]:
+                spending[account][place] = amount
+    rows = [those for those in touching.values() if len(those) > 1]
+    budgets = []
+    for account, spends in sorted(spending.items()):
+        balance = balances.get(account, 0)
+        unit = max(0, sum(spends.values()).bit_length() - BUDGET_BITS)
+        budgets.append(Budget(account, balance, spends, unit))
+        # Places that spend more than half of a balance have room for one: they are a row.
+        halves = [place for place, amount in spends.items() if 2 * amount > balance]
+        if len(halves) > 1:
+            rows.append(halves)
+    members = sorted([i for numbers in classes for i in numbers])
+    return Component(
+        tuple([uses[i][2] for i in members]), tuple(places), rows, tuple(budgets), seed
+    )

@@ -8,8 +8,8 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 
 from walras.auction.branching import certify, explore
-from walras.auction.components import Component
-from walras.auction.separation import Instance
+from walras.auction.components import SCORE_SHIFT, TIE_BITS, Component
+from walras.auction.separation import Instance, transposed
 from walras.auction.simplex import Ints
 from walras.protocol.certificate import Tree
 
@@ -24,65 +24,64 @@ WORD_BITS = 60
 
 def instance(component: Component) -> Instance:
     """The component's arrays, made once; without winners."""
-    shift = _shift(component)
-    weights = np.array([weight >> shift for weight in component.weights], np.int64)
+    count = len(component.places)
+    start, who = _pointer(component.rows), _flat(component.rows)
     return Instance(
-        weights,
-        np.zeros(len(weights), np.int8),
-        _pointer(component.touches),
-        _flat(component.touches),
-        _pointer(component.rows),
-        _flat(component.rows),
+        np.array(_leading(component), np.int64),
+        np.zeros(count, np.int8),
+        *transposed(start, who, count),
+        start,
+        who,
         *_budgets(component),
     )
 
 
 def _budgets(component: Component) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints]:
     """Those of the arrays that are of budgets."""
-    count = len(component.places)
-    if not component.budgets:
-        none, amounts = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
-        return (
-            np.zeros(count + 1, np.int64),
-            none,
-            amounts,
-            np.zeros(1, np.int64),
-            none,
-            none,
-            amounts,
-        )
-    words = 1 + max(-(-budget.unit // WORD_BITS) for budget in component.budgets)
-    entries: list[list[tuple[int, list[int]]]] = [[] for _ in range(count)]
-    for number, budget in enumerate(component.budgets):
-        for place, spent in budget.spends.items():
-            entries[place].append((number, _words(spent, budget.unit, words)))
-    flat = list(chain.from_iterable(entries))
-    at = {
-        (place, number): k
-        for k, (place, number) in enumerate(
-            (place, number) for place, mine in enumerate(entries) for number, _ in mine
-        )
-    }
-    where = [
-        [at[place, number] for place in budget.spends]
-        for number, budget in enumerate(component.budgets)
-    ]
-    balances = [_words(budget.balance, budget.unit, words) for budget in component.budgets]
-    return (
-        _pointer(entries),
-        np.array([number for number, _ in flat], np.int64),
-        np.array([amount for _, amount in flat], np.int64),
-        _pointer(where),
-        _flat([list(budget.spends) for budget in component.budgets]),
-        _flat(where),
-        np.array(balances, np.int64),
+    budgets, count = component.budgets, len(component.places)
+    none = np.zeros(0, np.int64)
+    if not budgets:
+        amounts = none.reshape(0, 1)
+        first = np.zeros(count + 1, np.int64)
+        return first, none, amounts, first[:1], none, none, amounts
+    words = 1 + max([-(-budget.unit // WORD_BITS) for budget in budgets])
+    # Ascending by place, then by budget.
+    entries = sorted(
+        (place, number, _words(spent, budget.unit, words))
+        for number, budget in enumerate(budgets)
+        for place, spent in budget.spends.items()
     )
+    place_of = np.array([place for place, _, _ in entries])
+    budget_of = np.array([number for _, number, _ in entries])
+    where = np.argsort(budget_of, kind="stable")
+    return (
+        np.searchsorted(place_of, range(count + 1)),
+        budget_of,
+        np.array([amount for _, _, amount in entries]),
+        np.searchsorted(budget_of[where], range(len(budgets) + 1)),
+        place_of[where],
+        where,
+        np.array([_words(budget.balance, budget.unit, words) for budget in budgets]),
+    )
+
+
+def _leading(component: Component) -> list[int]:
+    """The weights, cut short."""
+    shift = _shift(component)
+    if shift < TIE_BITS:
+        return [weight >> shift for weight in component.weights]
+    # Nothing is left of the ties, so nobody has to calculate them.
+    more = SCORE_SHIFT - shift
+    if more < 0:
+        return [place.score >> -more for place in component.places]
+    return [place.score << more for place in component.places]
 
 
 def _shift(component: Component) -> int:
     """Bits by which the weights are cut short."""
     bits = min(WEIGHT_BITS, 61 - len(component.places).bit_length())
-    return max(0, max(component.weights).bit_length() - bits)
+    heaviest = max([place.score for place in component.places])
+    return SCORE_SHIFT + heaviest.bit_length() - bits
 
 
 def _flat(lists: Sequence[Sequence[int]]) -> Ints:

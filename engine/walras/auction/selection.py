@@ -120,7 +120,9 @@ def select(
 
 
 def choose(found: Sequence[Component], effort: int = EFFORT) -> list[Sequence[int]]:
-    """The places that win in each component, without certificates."""
+    """The places that win in each component, without certificates: by the leading bits of weights,
+    so ties below these are not decided.
+    """
     return [
         (0,) if len(component.places) == 1 else _chosen(component, instance(component), share)
         for component, share in zip(found, _shares(found, effort), strict=True)

@@ -56,6 +56,22 @@ class Instance(NamedTuple):
     balances: Ints
 
 
+@compiled
+def transposed(start: Ints, who: Ints, places: int) -> tuple[Ints, Ints]:
+    """`pointer` and `row_of`, of so many places, by `start` and `who`."""
+    pointer = np.zeros(places + 1, np.int64)
+    for place in who:
+        pointer[place + 1] += 1
+    pointer = np.cumsum(pointer)
+    row_of = np.empty(len(who), np.int64)
+    end = pointer.copy()
+    for row in range(len(start) - 1):
+        for k in range(start[row], start[row + 1]):
+            row_of[end[who[k]]] = row
+            end[who[k]] += 1
+    return pointer, row_of
+
+
 class Cuts(NamedTuple):
     """Those found so far.
 
@@ -111,6 +127,8 @@ def separate(i: Instance, cuts: Cuts, x: Reals, columns: Ints, most: int) -> int
             loose[count] = place
             number[place] = count
             count += 1
+    if count == 0:
+        return 0
     rows = len(i.start) - 1
     # A row that two loose places share.
     common = np.full((count, count), -1, np.int64)

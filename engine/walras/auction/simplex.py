@@ -29,6 +29,9 @@ TINY = 1e-9
 PIVOTS = 20_000
 """Of one call."""
 
+BLOCK = 16
+"""Columns that are looked at together for the least objective entry."""
+
 
 def compiled(function: F) -> F:
     """Compiled at its first call, or taken from the cache where there is a folder for one."""
@@ -256,15 +259,23 @@ def _primal(d: Dictionary, least: float) -> int:
     """Pivot until no objective entry is below −least: 1; 0 if it does not get there; −1 without
     space.
     """
+    columns = len(d.work)
+    objective = d.objective
+    # The least entry of each block; a pivot changes few.
+    lowest = np.full((columns + BLOCK - 1) // BLOCK, np.inf)
+    for j in range(columns):
+        lowest[j // BLOCK] = min(lowest[j // BLOCK], objective[j])
     for _ in range(PIVOTS):
         column = -1
         best = -least
-        for j in range(len(d.work)):
-            if d.objective[j] < best:
-                best = d.objective[j]
-                column = j
+        for block in range(len(lowest)):
+            if lowest[block] < best:
+                best = lowest[block]
+                column = block * BLOCK
         if column < 0:
             return 1
+        while objective[column] != best:
+            column += 1
         row = -1
         ratio = np.inf
         k = d.head[column]
@@ -281,6 +292,12 @@ def _primal(d: Dictionary, least: float) -> int:
             return 0
         if not _pivot(d, row, column):
             return -1
+        for k in range(d.start[row], d.start[row] + d.length[row]):
+            block = d.place[k] // BLOCK
+            least_entry = np.inf
+            for j in range(block * BLOCK, min(block * BLOCK + BLOCK, columns)):
+                least_entry = min(least_entry, objective[j])
+            lowest[block] = least_entry
     return 0
 
 

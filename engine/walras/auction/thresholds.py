@@ -19,7 +19,7 @@ place, and the choice beats every choice without it. Between the two numbers not
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from walras.auction.awarded import Award
 from walras.auction.candidates import ScoredBid
@@ -204,7 +204,7 @@ def _most_with(component: Component, tree: Tree, place: int) -> tuple[int, Leaf]
     """No choice with this place weighs more, by the tree; and the leaf that proves no better."""
     weights = list(component.weights)
     weights[place] += _RAISE
-    leaf = heaviest_leaf(replace(component, weights=tuple(weights)), tree)
+    leaf = heaviest_leaf(component, tree, weights=weights)
     return leaf.bound - _RAISE, leaf
 
 
