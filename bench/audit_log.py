@@ -203,8 +203,8 @@ class Writer:
             bid = sealed.evaluate(data, one.solver, one.received_ms, salt)
             collected.bids.append((bid, data))
         assert sealed.plan is not None
-        for part, solver in sorted(asked_at_once(sealed.plan)):
-            collected.calls.append(Call(part, solver, Outcome.OK, 1_000, 0, 0))
+        for part, key in sorted(asked_at_once(sealed.plan)):
+            collected.calls.append(Call(part, key, Outcome.OK, 1_000, 0, 0))
         bids = (bid for bid, _ in collected.bids)
         return sending, sealed.close(bids, committed.set_digest(), sending.bid_secret), collected
 

@@ -6,7 +6,7 @@ from the most willing on, as many as score most.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -177,9 +177,8 @@ def _clear_pair(problem: Problem, router: Router, orders: Sequence[Order]) -> It
         ceilings.append(Fraction(route.amount_out - bought, sold))
     if route.amount_in > sold:
         ceilings.append(Fraction(bought, route.amount_in - sold))
-    price = min(ceilings)
-    if price > 0:
-        prices = price_vector({given: price, received: Fraction(1)})
+    prices = _vector({given: min(ceilings), received: Fraction(1)})
+    if prices:
         fills = {order.id: order.units for order in orders}
         yield propose(problem, fills, prices, route.executions)
 
@@ -234,8 +233,18 @@ def _clear_legs(problem: Problem, router: Router, orders: Sequence[Order]) -> It
         prices[asset] = Fraction(moved, abs(total))
         executions += route.executions
         router = router.after(route.venues)
-    vector = price_vector(prices)
+    vector = _vector(prices)
+    if not vector:
+        return
     for asset, total in totals.items():
         if total > 0 and Fraction(vector[asset], vector[currency]) < prices[asset]:
             vector[asset] += 1  # rounded against those who receive it, as it is for those who give
     yield propose(problem, {order.id: order.units for order in orders}, vector, executions)
+
+
+def _vector(prices: Mapping[str, Fraction]) -> dict[str, int]:
+    """As `price_vector`; none where a price is not positive, or too small beside the others."""
+    try:
+        return price_vector(prices)
+    except ValueError:
+        return {}

@@ -1,5 +1,7 @@
 """A node of the SDK has the engine's word for each opening, and hangs up once it has."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, pool, sell, signer
@@ -7,13 +9,17 @@ from support.nodes import serving
 from support.solvers import Crosser
 from support.worlds import running, soon
 
+from walras.app.opening import MAX_OPENED
 from walras.audit import envelope
 from walras.audit.evidence import check_evidence
 from walras.cli.auditing import audit_files
 from walras.cli.fetch import fetch_log
+from walras.core.bids import Proposal
+from walras.protocol.problem import Problem
 from walras.protocol.sealed_bids import BidReceipt, decode_committed, decode_receipt
 from walras.sdk import node as sdk
 from walras.sdk.client import Client
+from walras.sdk.solver import Deadline
 from walras.store.folder import FolderSource
 
 ANN, BOB = signer("ann"), signer("bob")
@@ -60,6 +66,37 @@ async def test_openings_have_receipts(tmp_path: Path) -> None:
                 [*kept["task"], *kept["receipt"]],
             )
             assert (held.tasks, held.receipts) == (1, len(given))
+
+
+class Repeater(Crosser):
+    """As many bids as the rules allow; prices in other units make another bid."""
+
+    def solve(self, problem: Problem, deadline: Deadline) -> Iterator[Proposal]:
+        for found in super().solve(problem, deadline):
+            for n in range(1, problem.rules.max_bids + 1):
+                yield replace(found, prices={a: p * n for a, p in found.prices.items()})
+
+
+async def test_as_many_openings_as_bids_may_be_have_receipts(tmp_path: Path) -> None:
+    receipts: list[bytes] = []
+    node = sdk.Node(
+        Repeater(),
+        signer("node"),
+        evidence=lambda kind, data: receipts.append(data) if kind == "receipt" else None,
+    )
+    async with serving(node) as address:
+        solvers = [{"name": "node", "address": address}]
+        async with running(tmp_path / "engine", solvers=solvers, open_ms=OPEN_MS) as world:
+            await world.open_market([pool()])
+            await world.nodes_here()
+            await world.fund(ANN.public_key, ETH, WHOLE_ETH)
+            await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
+            await world.submit(sell(ANN.public_key), ANN)
+            await world.submit(buy(BOB.public_key), BOB)
+            report = await soon(world.auction(), 60)
+            assert report.winners
+    opened = [one for one in map(envelope.decode, receipts) if decode_receipt(one.body).opened]
+    assert sum(len(decode_receipt(one.body).opened) for one in opened) > MAX_OPENED
 
 
 def count(receipts: list[BidReceipt]) -> int:

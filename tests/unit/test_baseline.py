@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from support.auctions import ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
+from support.auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
 from support.solver_markets import (
     GWEI,
     best,
@@ -13,7 +13,7 @@ from support.solver_markets import (
     spread_against_books,
 )
 
-from walras.sdk import Deadline
+from walras.sdk import Deadline, Rfq
 from walras_solvers.baseline import Baseline, group_bids
 
 SOLVER = Baseline()
@@ -96,3 +96,13 @@ def test_one_bid_for_a_group() -> None:
         {made.intents[name].intent.group for name in made.intents}
     )
     assert not list(group_bids(made, Deadline.after(0)))
+
+
+def test_a_price_that_no_vector_holds_costs_the_others_no_bid() -> None:
+    """A maker's quote of one atom for nearly 2^255 of another."""
+    quote = Rfq("q", 0, (DAI, USDC), bytes(32), 0, 1, 1 << 254, 1 << 50, bytes(64), 1)
+    made = market(
+        {"a": sale("a", 1, 2_900), "b": intent("b", {DAI: -1}, USDC, 1)},
+        venues=[pool("deep"), quote],
+    )
+    assert [filled(scored).keys() for _, scored in bids(SOLVER, made)] == [{key("a")}]

@@ -8,9 +8,9 @@ from support.auctions import DAI, ETH, NOW, PRICES, USDC, WHOLE_ETH, WHOLE_USDC,
 from support.solver_markets import best, market, purchase, sale, spread_against_books
 
 from walras.core.intents import Decay
-from walras.market.kinds import AnyVenue
+from walras.market.kinds import AnyVenue, ConstantProduct
 from walras.protocol.problem import Problem, Rules
-from walras.sdk import Deadline, Hop, follow, judged, propose, self_check
+from walras.sdk import Deadline, Hop, follow, judged, propose, self_check, spot_price
 from walras_solvers.baseline import Baseline
 from walras_solvers.bound import bound_at, score_bound
 from walras_solvers.bound.intents import trades
@@ -166,3 +166,37 @@ def test_a_bid_that_takes_all_of_it() -> None:
     fills = {name: found.remaining for name, found in made.intents.items()}
     prices = {ETH: 3_000 * 10**6, USDC: 10**18}
     assert judged(made, propose(made, fills, prices)).score == score_bound(made).score
+
+
+def chain_of_pools(length: int, reserves: tuple[int, int], *, backwards: bool = False) -> Problem:
+    """Pools from USDC on through assets without reference prices, each worth more than the last."""
+    assets = [USDC, *(f"eip155:1/erc20:0x{n:040x}" for n in range(length))]
+    names = [f"v{length - n if backwards else n:05}" for n in range(length)]
+    pools = [
+        ConstantProduct(name, 0, (assets[n], assets[n + 1]), reserves, 3_000)
+        for n, name in enumerate(names)
+    ]
+    return market({"a": sale("a", 5, 2_900)}, venues=sorted(pools, key=lambda one: one.id))
+
+
+@pytest.mark.parametrize("reserves", [((1 << 112) - 1, 1), (1, (1 << 112) - 1)])
+def test_prices_that_no_float_holds_are_not_followed(reserves: tuple[int, int]) -> None:
+    made = chain_of_pools(12, reserves)
+    found = score_bound(made, Deadline.after(0.2))
+    assert bound_at(made, found.duals) == found.score
+    assert all(dual < 10**300 for dual in found.duals.values())  # `walras bound` reads as many
+
+
+def test_each_venue_is_asked_for_first_prices_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each step away from a reference price, where names stand in another order."""
+    asked = 0
+
+    def counted(venue: AnyVenue, asset_in: str, asset_out: str) -> float:
+        nonlocal asked
+        asked += 1
+        return spot_price(venue, asset_in, asset_out)
+
+    monkeypatch.setattr("walras_solvers.bound.search.spot_price", counted)
+    made = chain_of_pools(100, (10**20, 10**20), backwards=True)
+    score_bound(made, Deadline.after(0.0))
+    assert asked == len(made.venues)

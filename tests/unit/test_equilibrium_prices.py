@@ -23,6 +23,7 @@ def orders(
         limit=limit.astype(float),
         account=np.full(len(rows), 0 if balance else -1, np.int64),
         balance=np.array([balance] if balance else []),
+        least=np.zeros(len(rows)),
     )
 
 

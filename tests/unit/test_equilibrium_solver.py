@@ -1,11 +1,27 @@
 """The equilibrium solver: markets small enough to know the answer, and real ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.auctions import DAI, ETH, USDC, WHOLE_ETH, WHOLE_USDC, intent, key, pool
 from support.real_data import real_data
-from support.solver_markets import GWEI, best, bids, filled, generated, market, purchase, sale
+from support.solver_markets import (
+    CALL_4000,
+    CALL_5000,
+    GWEI,
+    best,
+    bids,
+    filled,
+    generated,
+    market,
+    purchase,
+    sale,
+    spread_against_books,
+)
 
+from walras.auction.fairness import fair
+from walras.auction.selection import select
 from walras.cli.sealed_market import seal_market
 from walras.datasets.generate import START_MS
 from walras.datasets.gpv1 import import_gpv1
@@ -150,3 +166,66 @@ def test_columns_clear_exactly() -> None:
     )
     assert sum(x * price for x, price in zip(left, reference, strict=True)) < given / 10**5
     assert (done.filled > 0).mean() > 0.4
+
+
+def test_lumps_that_only_fit_together_are_chosen_together() -> None:
+    # Five ETH sold by three lumps, four bought by two; the best four are 3 + 1.
+    lumps = {
+        "a": sale("a", 3, 2_900, min_units=3 * WHOLE_ETH),
+        "b": sale("b", 2, 2_990, min_units=2 * WHOLE_ETH),
+        "c": sale("c", 1, 2_900, min_units=WHOLE_ETH),
+        "d": purchase("d", 2, 3_100, min_units=2 * WHOLE_ETH),
+        "e": purchase("e", 2, 3_100, min_units=2 * WHOLE_ETH),
+    }
+    fills = filled(best(SOLVER, market(lumps)))
+    assert set(fills) == {key(name) for name in "acde"}
+    assert fills[key("a")][0] == 3 * WHOLE_ETH
+
+
+def test_intents_of_several_legs_meet_each_other() -> None:
+    # One buys the spread at 0.24 ETH, another sells the same at 0.20: no book is needed.
+    orders = {
+        "s": intent("s", {CALL_4000: 1, CALL_5000: -1}, ETH, -10 * 240_000_000 * GWEI, units=10),
+        "t": intent("t", {CALL_4000: -1, CALL_5000: 1}, ETH, 6 * 160_000_000 * GWEI, units=6),
+    }
+    won = best(SOLVER, market(orders))
+    fills = filled(won)
+    assert fills[key("s")][0] == fills[key("t")][0] == 6
+    assert won.score == pytest.approx(6 * 0.08 * 10**9, rel=1e-3)
+
+
+def test_a_spread_all_or_nothing_is_served_by_books() -> None:
+    won = best(SOLVER, spread_against_books())
+    assert filled(won)[key("s")][0] == 10
+    assert won.score == pytest.approx(10 * (0.24 - 0.215) * 10**9, rel=0.01)
+
+
+def test_legs_and_single_orders_make_a_ring() -> None:
+    # "p" gives ETH for USDC and settles in DAI; the others take and give just that.
+    orders = {
+        "p": intent(
+            "p",
+            {ETH: -WHOLE_ETH // 1_000, USDC: 2 * WHOLE_USDC},
+            DAI,
+            950 * WHOLE_ETH,
+            units=1_000,
+        ),
+        "b": purchase("b", 1, 3_050),
+        "c": intent("c", {DAI: -1}, USDC, 980 * WHOLE_USDC, units=1_000 * WHOLE_ETH),
+    }
+    fills = filled(best(SOLVER, market(orders)))
+    assert fills[key("p")][0] > 900
+    assert len(fills) == 3
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_fairness_keeps_a_batch_that_the_baseline_s_bids_compete_with(seed: int) -> None:
+    made = generated(seed, 60)
+    alone = [scored for _, scored in bids(Baseline(), made)]
+    sent = [scored for _, scored in bids(SOLVER, made, 8.0)]
+    every = [replace(one, id=number.to_bytes(32)) for number, one in enumerate(alone + sent)]
+    before, after = (
+        select(fair(found)[0], made.balances, b"seed") for found in (every[: len(alone)], every)
+    )
+    assert any(len(one.surplus) > 10 for one in after.winners)
+    assert after.total > 2 * before.total

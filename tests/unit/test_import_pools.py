@@ -71,12 +71,23 @@ def test_balancer_pools_are_exact() -> None:
     assert parse_market(render_market(market)) == market
 
 
+def test_a_token_writes_nothing_to_a_terminal_but_its_name() -> None:
+    tokens = weighted()["tokens"]
+    tokens[0]["symbol"], tokens[1]["symbol"] = "\x1b[2JWE\u202eTH", "\r\n"
+    market, _ = import_balancer(as_file(weighted(tokens=tokens)))
+    assert [asset.symbol for asset in market.assets] == ["[2JWETH", USDC[:32]]
+    assert parse_market(render_market(market)) == market
+    with pytest.raises(InvalidInput, match="can be printed"):
+        parse_market(render_market(market).replace(b"[2JWETH", b"\\u001b"))
+
+
 @pytest.mark.parametrize(
     ("pool", "reason"),
     [
         (weighted(poolType="ComposableStable"), "ComposableStable: rounds its invariant"),
         (weighted(poolType="LiquidityBootstrapping"), "LiquidityBootstrapping: its weights move"),
         (weighted(poolType="Gyro2"), "kind Gyro2"),
+        (weighted(poolType="\x1b[2JGyro2"), "kind [2JGyro2"),
         (weighted(swapEnabled=False), "its swaps are switched off"),
         (weighted(swapFee="0.0000000000000000001"), "the fee finer"),
         (weighted(swapFee="1"), "breaks a rule of its kind"),
@@ -137,6 +148,16 @@ def test_uniswap_pools_are_exact() -> None:
     assert parse_market(render_market(market)) == market
 
 
+def test_a_token_writes_nothing_to_a_terminal_but_its_name() -> None:
+    tokens = weighted()["tokens"]
+    tokens[0]["symbol"], tokens[1]["symbol"] = "\x1b[2JWE\u202eTH", "\r\n"
+    market, _ = import_balancer(as_file(weighted(tokens=tokens)))
+    assert [asset.symbol for asset in market.assets] == ["[2JWETH", USDC[:32]]
+    assert parse_market(render_market(market)) == market
+    with pytest.raises(InvalidInput, match="can be printed"):
+        parse_market(render_market(market).replace(b"[2JWETH", b"\\u001b"))
+
+
 @pytest.mark.parametrize(
     ("pool", "reason"),
     [
@@ -185,3 +206,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "pools: 1 of 2 taken" in told
     assert "left out, kind Gyro2: 1" in told
     assert read_market(out).venues[0].assets[0].startswith("eip155:10/erc20:0xc02a")
+
+
+def test_a_token_has_the_decimals_of_the_first_pool() -> None:
+    """Its atoms are counted in one unit, or amounts of two pools would not be of one asset."""
+    other = weighted(id="0x" + "cd" * 32)
+    other["tokens"][1]["decimals"] = 8
+    market, summary = import_balancer(as_file(weighted(), other, stable()))
+    assert len(market.venues) == 2
+    assert summary.pools_left_out == {
+        "a token's decimals are not those of an earlier pool": 1,
+    }

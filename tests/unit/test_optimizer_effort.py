@@ -1,15 +1,16 @@
 """The optimizer's work is counted: what it finds does not depend on the machine."""
 
+import time
+
 import numpy as np
 import pytest
 from support.auctions import DAI, ETH, USDC, intent, pool
-from support.solver_markets import market, purchase, sale
+from support.solver_markets import generated, market, purchase, sale
 
 from walras.sdk import Deadline, Problem, self_check
-from walras_solvers.optimizer.effort import PROGRAM, Effort
-from walras_solvers.optimizer.program import Program
 from walras_solvers.optimizer.search import search
 from walras_solvers.optimizer.singles import single_bids
+from walras_solvers.programs import PROGRAM, Effort, Program
 
 
 def program(integer: bool = False) -> Program:
@@ -59,6 +60,48 @@ def test_a_program_counts_alike_every_time(integer: bool, values: list[float]) -
 def test_nothing_is_solved_without_effort() -> None:
     assert program().solve(Effort(Deadline.after(60), 0)) is None
     assert program().solve(Effort(Deadline.after(0), 10**9)) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("guess", [0.0, 1.0, 50.0])
+def test_sifting_finds_what_the_whole_program_has(seed: int, guess: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = 20, 4_000
+    made = Program()
+    first = made.columns(np.zeros(columns), rng.uniform(0, 2, columns), rng.uniform(0, 1, columns))
+    limits = made.rows(np.full(rows, -np.inf), rng.uniform(0, 50, rows))
+    for _ in range(3):
+        made.add(limits[rng.integers(0, rows, columns)], first, rng.uniform(0, 1, columns))
+    whole = made.solve(Effort(Deadline.after(60), 10**9))
+    sifted = made.solve(Effort(Deadline.after(60), 10**9), (limits, np.full(rows, guess)))
+    assert whole is not None
+    assert sifted is not None
+    assert sifted.objective == pytest.approx(whole.objective, rel=1e-9)
+
+
+def test_a_part_of_a_deadline_ends_with_it() -> None:
+    whole = Deadline.after(60)
+    part = whole.within(30)
+    assert 29 < part.remaining() <= 30
+    assert whole.within(90).remaining() <= 60
+    whole.cancel()
+    assert part.passed
+
+
+def test_a_large_batch_is_sent_soon_and_ends_with_a_hang_up() -> None:
+    made = generated(3, 1_000)
+    deadline = Deadline.after(60)
+    sent = search(made, deadline, 32)
+    start = time.monotonic()
+    checked = self_check(made, next(sent))
+    assert checked is not None
+    assert len(checked.surplus) > 1  # no group's own bid, which would take longer to find
+    assert time.monotonic() - start < 15
+    deadline.cancel()
+    start = time.monotonic()
+    for proposal in sent:
+        assert self_check(made, proposal) is not None
+    assert time.monotonic() - start < 3
 
 
 def split_market() -> Problem:

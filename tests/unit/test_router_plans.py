@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.routing import growth, random_pairs, shortest
 
-from walras_solvers.pools import Pools, ladder_arrays, make_pools, pair_arrays
+from walras_solvers.pools import Pools, ladder_arrays, make_pools, pair_arrays, trades
 from walras_solvers.router import make_space, plan, route
-from walras_solvers.router.linear import make_system, solve
+from walras_solvers.router.linear import System, solve
 
 FEE = 0.003
 
@@ -76,6 +76,17 @@ def test_plans_are_feasible_and_proven(pools: int, assets: int, noise: float) ->
     assert growth(arrays, made).min() >= -1e-12
 
 
+@pytest.mark.parametrize("part", [1e-6, 1e-3, 0.3])
+def test_what_is_left_out_of_the_passes_trades_nothing(part: float) -> None:
+    arrays = random_pairs(11, 3_000, 60, noise=0.001)
+    made = route(arrays, 0, 59, part * arrays.pairs.root_left[0] ** 2)
+    every = np.empty(len(arrays.slot))
+    trades(arrays, made.root, every)
+    idle = made.net == 0.0
+    assert 0 < idle.sum() < len(idle)
+    assert not every[idle].any()
+
+
 def test_any_prices_bound_what_a_plan_pays() -> None:
     arrays = random_pairs(3, 60, 9)
     made = route(arrays, 0, 8, 1e3)
@@ -120,7 +131,9 @@ def test_space_can_be_used_again() -> None:
 def test_linear_systems_by_both_methods() -> None:
     rng = np.random.default_rng(1)
     for n, edges in ((12, 60), (200, 199), (40, 39)):
-        system = make_system(n, edges)
+        first, second = np.empty((2, edges), dtype=np.int64)
+        diagonal, right, *rest = np.empty((6, n))
+        system = System(first, second, np.empty(edges), diagonal, right, *rest)
         system.first[:] = np.arange(edges) if edges == n - 1 else rng.integers(0, n // 2, edges)
         system.second[:] = system.first + 1 if edges == n - 1 else rng.integers(n // 2, n, edges)
         system.weight[:] = np.exp(rng.normal(0, 3, edges))

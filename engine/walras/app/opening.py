@@ -20,6 +20,9 @@ from walras.protocol.sealed_bids import BidReceipt, Commitment
 
 log = structlog.get_logger()
 
+MAX_OPENED = MAX_DIGESTS // 2
+"""In one receipt, which names two digests for each opening: 1,024 of them are no envelope."""
+
 Outcome = tuple[ReceivedBid, bytes] | WalrasError
 Check = Callable[[int, bytes], asyncio.Future[Outcome]]
 """A commitment's place and an opening → the bid, some time later, or why it is none."""
@@ -57,8 +60,8 @@ async def open_bids(
         # Megabytes to hash: not on the loop, nor behind the checks of other bids.
         hidden = await asyncio.to_thread(lambda: [committed.claim(key, one) for one in came])
         claims = [(mine, one) for mine, one in zip(hidden, came, strict=True) if mine]
-        for start in range(0, len(claims), MAX_DIGESTS):
-            some = claims[start : start + MAX_DIGESTS]
+        for start in range(0, len(claims), MAX_OPENED):
+            some = claims[start : start + MAX_OPENED]
             await talk.receipt(sign(_receipt(committed, key, now, some)), end)
         for mine, opening in claims:
             place = places.get((key, mine))

@@ -24,7 +24,7 @@ from walras.core.bids import Bid, Execution, Fill, Proposal, SettledFill
 from walras.core.errors import BidRejected, Reason, SwapError
 from walras.core.intents import Intent, least_fill, settlement, surplus
 from walras.market.kinds import AnyVenue, Concentrated
-from walras.protocol.problem import SCORE_LIMIT, OpenIntent, Problem
+from walras.protocol.problem import ATOMS_PER_PRICE, SCORE_LIMIT, OpenIntent, Problem
 
 BPS = 10_000
 
@@ -71,9 +71,7 @@ def score_bid(
     proposal = bid.proposal
     opened = _filled_intents(problem, proposal.fills)
     _check_prices(proposal, opened)
-    tally = _Tally()
-    for fill, open_intent in zip(proposal.fills, opened, strict=True):
-        _settle(problem, proposal.prices, fill, open_intent.intent, tally)
+    tally = _settle(problem, proposal, opened)
     _check_balances(problem, tally.spends)
     venues, cost = _execute(problem, proposal.executions, tally.pool)
     _check_conservation(tally.pool)
@@ -158,26 +156,29 @@ def _filled_intents(problem: Problem, fills: Sequence[Fill]) -> list[OpenIntent]
             raise BidRejected(
                 Reason.FILL_DUPLICATE, f"intent {name.hex()} is filled twice", intent=name.hex()
             )
-        least = least_fill(found.intent, found.remaining)
-        if not least <= fill.units <= found.remaining:
+        units, remaining = fill.units, found.remaining
+        # All that remain may always be filled, and mostly are.
+        if units != remaining and not least_fill(found.intent, remaining) <= units <= remaining:
+            least = least_fill(found.intent, remaining)
             raise BidRejected(
                 Reason.FILL_UNITS,
-                f"{fill.units} units are not between {least} and {found.remaining}",
+                f"{units} units are not between {least} and {remaining}",
                 intent=name.hex(),
-                units=fill.units,
+                units=units,
                 least=least,
-                remaining=found.remaining,
+                remaining=remaining,
             )
         opened[name] = found
     return list(opened.values())
 
 
-def _check_prices(proposal: Proposal, opened: Iterable[OpenIntent]) -> None:
+def _check_prices(proposal: Proposal, opened: Sequence[OpenIntent]) -> None:
     """Every asset of a fill is priced, and nothing that the bid does not touch.
 
     A stray price would change no outcome but the bid's id, and with it the bid's luck in a tie.
     """
-    filled = {asset for found in opened for asset in found.intent.assets}
+    filled = {found.intent.settlement_asset for found in opened}
+    filled.update([leg.asset for found in opened for leg in found.intent.legs])
     swapped = {asset for ex in proposal.executions for asset in (ex.asset_in, ex.asset_out)}
     for asset in sorted(filled - proposal.prices.keys()):
         raise BidRejected(Reason.PRICE_MISSING, f"there is no price for {asset}", asset=asset)
@@ -198,12 +199,37 @@ def _check_prices(proposal: Proposal, opened: Iterable[OpenIntent]) -> None:
             )
 
 
-def _settle(
-    problem: Problem, prices: Mapping[str, int], fill: Fill, intent: Intent, tally: _Tally
-) -> None:
-    """Derive the fill's settlement, check it for its owner, and add it to the tally."""
-    units, currency = fill.units, intent.settlement_asset
-    settled = settlement(intent, units, prices)
+def _settle(problem: Problem, proposal: Proposal, opened: Sequence[OpenIntent]) -> _Tally:
+    """Derive the settlement of each fill, check it for its owner, and add all up."""
+    tally = _Tally()
+    gains, spends, pool = tally.surplus, tally.spends, tally.pool
+    prices, references = proposal.prices, problem.prices
+    # Looked up once for each asset, not for each fill.
+    worth = {asset: references[asset].amount for asset in prices if asset in references}
+    for fill, found in zip(proposal.fills, opened, strict=True):
+        intent, units = found.intent, fill.units
+        owner, currency = intent.owner, intent.settlement_asset
+        settled = settlement(intent, units, prices)
+        gain = _checked_gain(problem, fill, intent, settled)
+        changes = [(leg.asset, leg.quantity * units) for leg in intent.legs]
+        changes.append((currency, settled))
+        given = received = 0
+        for asset, change in changes:
+            pool[asset] -= change
+            if change < 0:
+                spends[owner, asset] -= change
+                given -= change * worth[asset]
+            else:
+                received += change * worth[asset]
+        if not in_collar(problem, given, received):
+            raise _outside_collar(problem, fill, given, received)
+        gains[intent.group] += gain * worth[currency] // ATOMS_PER_PRICE
+        tally.fills.append(SettledFill(fill.intent_id, units, settled))
+    return tally
+
+
+def _checked_gain(problem: Problem, fill: Fill, intent: Intent, settled: int) -> int:
+    """Atoms above the owner's limit, of a settlement that is in range and not below it."""
     if not -AMOUNT_LIMIT < settled < AMOUNT_LIMIT:
         raise BidRejected(
             Reason.AMOUNT_OUT_OF_RANGE,
@@ -211,55 +237,45 @@ def _settle(
             intent=fill.intent_id.hex(),
             settlement=settled,
         )
-    limit = intent.limit_at(problem.sealed_ms)
-    gain = surplus(intent, units, settled, limit)
+    gain = surplus(intent, fill.units, settled, intent.limit_at(problem.sealed_ms))
     if gain < 0:  # exactly where settled · N < units · limit
         raise BidRejected(
             Reason.LIMIT_BROKEN,
             f"intent {fill.intent_id.hex()} settles for {settled}, {-gain} below its limit",
             intent=fill.intent_id.hex(),
-            units=units,
+            units=fill.units,
             settlement=settled,
             least=settled - gain,
         )
-    changes = [(leg.asset, leg.quantity * units) for leg in intent.legs]
-    changes.append((currency, settled))
-    _check_collar(problem, fill, changes)
-    for asset, change in changes:
-        tally.pool[asset] -= change
-        if change < 0:
-            tally.spends[intent.owner, asset] -= change
-    tally.surplus[intent.group] += problem.value(currency, gain)
-    tally.fills.append(SettledFill(fill.intent_id, units, settled))
+    return gain
 
 
-def _check_collar(problem: Problem, fill: Fill, changes: Iterable[tuple[str, int]]) -> None:
-    given, received = exchanged_values(problem, changes)
+def _outside_collar(problem: Problem, fill: Fill, given: int, received: int) -> BidRejected:
     bps = problem.rules.collar_bps
-    if not in_collar(problem, given, received):
-        raise BidRejected(
-            Reason.COLLAR_BROKEN,
-            f"what intent {fill.intent_id.hex()} receives is not within {bps} bps of what it gives",
-            intent=fill.intent_id.hex(),
-            given=given,
-            received=received,
-            collar_bps=bps,
-        )
+    return BidRejected(
+        Reason.COLLAR_BROKEN,
+        f"what intent {fill.intent_id.hex()} receives is not within {bps} bps of what it gives",
+        intent=fill.intent_id.hex(),
+        given=given,
+        received=received,
+        collar_bps=bps,
+    )
 
 
 def _check_balances(problem: Problem, spends: Mapping[tuple[bytes, str], int]) -> None:
-    for account, spent in sorted(spends.items()):
-        available = problem.balances.get(account, 0)
-        if spent > available:
-            owner, asset = account
-            raise BidRejected(
-                Reason.ACCOUNT_OVERSPENT,
-                f"owner {owner.hex()} would give {spent} of {available} {asset}",
-                owner=owner.hex(),
-                asset=asset,
-                spent=spent,
-                available=available,
-            )
+    held = problem.balances
+    over = [account for account, spent in spends.items() if spent > held.get(account, 0)]
+    if over:
+        owner, asset = account = min(over)
+        spent, available = spends[account], held.get(account, 0)
+        raise BidRejected(
+            Reason.ACCOUNT_OVERSPENT,
+            f"owner {owner.hex()} would give {spent} of {available} {asset}",
+            owner=owner.hex(),
+            asset=asset,
+            spent=spent,
+            available=available,
+        )
 
 
 def _execute(

@@ -20,6 +20,7 @@ from walras.core.errors import InvalidInput, Reason, WalrasError
 from walras.ledger import fleet as fleets
 from walras.ledger.book import BookEntry
 from walras.ledger.market import Market
+from walras.ledger.nonces import Nonces
 from walras.ledger.pricing import Pricing, feed_to_json
 from walras.ledger.state import State
 from walras.market.watch import VenueWatch
@@ -96,11 +97,11 @@ def _read(document: Mapping[str, Any]) -> Paused:
         genesis=_decoded(Kind.GENESIS, document["genesis"], Genesis),
         rules=_decoded(Kind.RULES, document["rules"], RulesSet).rules,
         balances=decode_balances(_bytes(document["balances"])),
-        nonces={
+        nonces=Nonces(
             (bytes.fromhex(signer), nonce)
             for signer, nonces in document["nonces"].items()
             for nonce in nonces
-        },
+        ),
         market=_read_market(document["market"]),
         fleet=fleets.from_json(json.dumps(document["fleet"])),
     )

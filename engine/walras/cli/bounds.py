@@ -13,7 +13,7 @@ from walras.sdk.client import Client
 from walras.sdk.solver import Deadline
 from walras_solvers.bound import Bound, score_bound
 
-_PRICE = re.compile("[0-9]{1,90}", re.ASCII)
+_PRICE = re.compile("[0-9]{1,300}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

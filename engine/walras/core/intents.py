@@ -182,7 +182,9 @@ def settlement(intent: Intent, units: int, prices: Mapping[str, int]) -> int:
 
     s = floor(−Σ quantity·k·price / price of the settlement asset), protocol §5.
     """
-    worth = sum(leg.quantity * prices[leg.asset] for leg in intent.legs)
+    worth = 0
+    for leg in intent.legs:
+        worth += leg.quantity * prices[leg.asset]
     return -worth * units // prices[intent.settlement_asset]
 
 

@@ -12,7 +12,7 @@ from walras.core.assets import Asset
 from walras.datasets.cow_pools import PoolError
 from walras.datasets.market import Market
 from walras.datasets.shape import ForeignShape, check_shape
-from walras.datasets.subgraph import Address, Decimal, exactly, made, pool_market
+from walras.datasets.subgraph import Address, Decimal, exactly, made, pool_market, symbol_of
 from walras.datasets.summary import Summary
 from walras.market.fixed_point import ONE
 from walras.market.kinds import AnyVenue, StablePool, Weighted
@@ -61,13 +61,15 @@ def _to_venue(pool: object, place: int, chain: str) -> tuple[AnyVenue, Mapping[s
     shape = check_shape(_Pool, pool, at=("pools", place))
     kind = shape.pool_type
     if kind not in {"Weighted", "Investment", "Stable", "MetaStable"}:
-        raise PoolError(_OTHER_MATHS.get(kind, f"kind {kind[:40]}"))
+        raise PoolError(
+            _OTHER_MATHS.get(kind, "kind " + "".join(filter(str.isprintable, kind[:40])))
+        )
     if not shape.swap_enabled:
         raise PoolError("its swaps are switched off")
     if any(token.decimals > 18 for token in shape.tokens):
         raise PoolError("a token of more than 18 decimals")
     assets = [
-        Asset(f"{chain}/erc20:{t.address.lower()}", (t.symbol or t.address)[:32], t.decimals)
+        Asset(f"{chain}/erc20:{t.address.lower()}", symbol_of(t.symbol, t.address), t.decimals)
         for t in shape.tokens
     ]
     balances = tuple(exactly(t.balance, 10**t.decimals, "a balance") for t in shape.tokens)

@@ -187,8 +187,8 @@ def _check_asset(asset: Asset, path: str) -> None:
         check_asset_id(asset.id)
     except InvalidInput as error:
         raise invalid(f"{path}.id", error.message, error.hint) from error
-    if not 1 <= len(asset.symbol) <= 32:
-        raise invalid(f"{path}.symbol", "a symbol has 1 to 32 characters")
+    if not (1 <= len(asset.symbol) <= 32 and asset.symbol.isprintable()):
+        raise invalid(f"{path}.symbol", "a symbol has 1 to 32 characters that can be printed")
     if not 0 <= asset.decimals <= 77:
         raise invalid(f"{path}.decimals", f"{asset.decimals} is not between 0 and 77")
 

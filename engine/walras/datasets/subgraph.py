@@ -28,6 +28,14 @@ _CHAIN = re.compile(r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}")
 _NO_PRICES = "no asset has a reference price: add `prices`, or no intent can trade"
 
 
+def symbol_of(said: str, address: str) -> str:
+    """What a token calls itself, as far as that can be printed; else its address, cut short.
+
+    Anybody can deploy a token whose name moves a terminal's cursor.
+    """
+    return ("".join(filter(str.isprintable, said)) or address)[:32]
+
+
 def read_pools(data: bytes) -> list[object]:
     """The pools in `data`: a list of them, `{"pools": …}`, or a GraphQL answer around that.
 
@@ -77,6 +85,10 @@ def pool_market(
             venue, traded = to_venue(pool, place, chain)
             if venue.id in venues:
                 raise PoolError("listed before")
+            if any(
+                assets.get(name, asset).decimals != asset.decimals for name, asset in traded.items()
+            ):
+                raise PoolError("a token's decimals are not those of an earlier pool")
         except PoolError as error:
             left_out[str(error)] += 1
             if error.__cause__ is not None:

@@ -12,7 +12,7 @@ from walras.core.assets import Asset
 from walras.datasets.cow_pools import PoolError
 from walras.datasets.market import Market
 from walras.datasets.shape import ForeignShape, check_shape
-from walras.datasets.subgraph import Address, Whole, made, pool_market
+from walras.datasets.subgraph import Address, Whole, made, pool_market, symbol_of
 from walras.datasets.summary import Summary
 from walras.market.kinds import AnyVenue, Concentrated, Tick
 
@@ -63,7 +63,7 @@ def _to_venue(pool: object, place: int, chain: str) -> tuple[AnyVenue, Mapping[s
         if not 0 <= int(token.decimals) <= 77:
             raise PoolError("a token of more than 77 decimals")
         name = f"{chain}/erc20:{token.id.lower()}"
-        assets.append(Asset(name, (token.symbol or token.id)[:32], int(token.decimals)))
+        assets.append(Asset(name, symbol_of(token.symbol, token.id), int(token.decimals)))
     if shape.tick is None or not int(shape.sqrt_price):
         raise PoolError("it has no price yet")
     spacing = int(shape.spacing) if shape.spacing else _SPACINGS.get(int(shape.fee))

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from typing import NamedTuple
 
 from walras.core.amounts import AMOUNT_LIMIT
 from walras.core.errors import InvalidInput, Reason
@@ -22,8 +23,7 @@ class IntentState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class BookEntry:
+class BookEntry(NamedTuple):
     """An intent and what became of it.
 
     Attributes:
@@ -167,7 +167,7 @@ class Book:
         )
 
     def _close(self, entry: BookEntry, state: IntentState, *, keep: bool) -> BookEntry:
-        closed = replace(entry, state=state)
+        closed = entry._replace(state=state)
         self._closed(entry.intent.owner)
         if keep:
             self.entries[closed.id] = closed

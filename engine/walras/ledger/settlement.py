@@ -1,6 +1,6 @@
 """What a settlement moves (protocol §7)."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from walras.market.kinds import AnyVenue
 BUFFER = bytes(32)
 """The owner of what bids leave over. Not a valid public key, so nobody can sign for it."""
 
-Amounts = Counter[tuple[bytes, str]]
+Amounts = defaultdict[tuple[bytes, str], int]
 """(owner, asset) → atoms that come, or go."""
 
 
@@ -41,21 +41,23 @@ def settlement(book: Book, winners: Iterable[ScoredBid]) -> Settlement:
     Raises:
         InvalidInput: INTENT_UNKNOWN.
     """
-    made = Settlement([], Counter(), {})
+    made = Settlement([], defaultdict(int), {})
+    net, entries = made.net, book.entries
     for bid in winners:
         for fill in bid.fills:
-            entry = book.entries.get(fill.intent_id)
+            entry = entries.get(fill.intent_id)
             if entry is None:
                 raise InvalidInput(
                     Reason.INTENT_UNKNOWN, f"intent {fill.intent_id.hex()} is not in the book"
                 )
-            intent = entry.intent
+            intent, units = entry.intent, fill.units
+            owner = intent.owner
             for leg in intent.legs:
-                made.net[intent.owner, leg.asset] += leg.quantity * fill.units
-            made.net[intent.owner, intent.settlement_asset] += fill.settlement
+                net[owner, leg.asset] += leg.quantity * units
+            net[owner, intent.settlement_asset] += fill.settlement
             made.fills.append((entry, fill))
         for asset, amount in bid.leftover.items():
-            made.net[BUFFER, asset] += amount
+            net[BUFFER, asset] += amount
         made.venues.update(bid.venues)
     return made
 

@@ -19,6 +19,7 @@ from walras.ledger.changes import Changes, Touched
 from walras.ledger.fleet import Fleet
 from walras.ledger.keys import Keys
 from walras.ledger.market import Market
+from walras.ledger.nonces import Nonces
 from walras.ledger.settlement import forfeit, settlement
 from walras.market.kinds import Rfq
 from walras.protocol.batch import pages
@@ -58,7 +59,7 @@ class State:
     keys: Keys | None = None
     rules: Rules = field(default_factory=Rules)
     balances: dict[tuple[bytes, str], int] = field(default_factory=dict)
-    nonces: set[tuple[bytes, int]] = field(default_factory=set)
+    nonces: Nonces = field(default_factory=Nonces)
     book: Book = field(default_factory=Book)
     market: Market = field(default_factory=Market)
     fleet: Fleet = field(default_factory=Fleet)
@@ -314,13 +315,13 @@ class State:
         made = settlement(self.book, winners)
         rules = self.fleet.rules
         forfeit(made.net, self.balances, rules.bond_asset, rules.forfeit, withheld)
-        self._move(made.net)
+        balances = self._move(made.net)
         for entry, fill in made.fills:
             self._note(self.book.fill(entry, fill.units, fill.settlement))
         self.market.move(made.venues, self.fleet.at_ms)
         self.changes.venues |= made.venues.keys()
         self.changes.watch |= bool(made.venues)
-        return Touched({key: self.balances.get(key, 0) for key in made.net}, made.venues)
+        return Touched(balances, made.venues)
 
     def release(self) -> None:
         """A batch has ended: forget the closed intents it still held."""
@@ -372,19 +373,20 @@ class State:
         self.nonces.add((signer, nonce))
         self.changes.nonces.append((signer, nonce))
 
-    def _move(self, amounts: Mapping[tuple[bytes, str], int]) -> None:
-        after = {key: self.balances.get(key, 0) + amount for key, amount in amounts.items()}
+    def _move(self, amounts: Mapping[tuple[bytes, str], int]) -> dict[tuple[bytes, str], int]:
+        """Touched balances as they are then, zero included."""
+        held = self.balances.get
+        after = {account: held(account, 0) + amount for account, amount in amounts.items()}
         for (owner, asset), amount in after.items():
             if amount < 0:
                 raise InvalidInput(
                     Reason.ACCOUNT_OVERSPENT, f"{owner.hex()} would hold {amount} atoms of {asset}"
                 )
-        for key, amount in after.items():
-            if amount:
-                self.balances[key] = amount
-            else:
-                self.balances.pop(key, None)
-        self.changes.balances |= after.keys()
+        self.balances.update(after)
+        for account in [account for account, amount in after.items() if not amount]:
+            del self.balances[account]
+        self.changes.balances.update(after)
+        return after
 
     def _note(self, entry: BookEntry) -> BookEntry:
         self.changes.intents[entry.id] = entry

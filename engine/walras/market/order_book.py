@@ -1,5 +1,6 @@
 """Order book: resting offers, best price first."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -112,7 +113,5 @@ def _reduced(offers: tuple[Offer, ...], rest: int) -> tuple[Offer, ...]:
     if not give:
         return others
     remaining = Offer(give, want)
-    place = 0
-    while place < len(others) and others[place].beats(remaining):
-        place += 1
+    place = bisect_left(others, True, key=lambda offer: not offer.beats(remaining))
     return (*others[:place], remaining, *others[place:])

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from sys import intern
 
 from walras.api.v1 import record_pb2
 from walras.core.amounts import parse_amount, parse_positive
@@ -20,8 +21,8 @@ from walras.core.errors import InvalidInput, Reason
 from walras.core.intents import Decay, Intent, Leg
 from walras.protocol.problem import OpenIntent, Problem
 from walras.protocol.values import (
+    add_balances,
     balances_from_wire,
-    balances_to_wire,
     check_owner,
     price_to_wire,
     prices_from_wire,
@@ -66,18 +67,20 @@ def decode_intent(body: bytes) -> Intent:
             message.decay.start_ms,
             message.decay.end_ms,
         )
+    # Names are interned: a book of a million intents has but a few, looked up again and again.
     return Intent(
-        domain=message.domain,
+        domain=intern(message.domain),
         owner=message.owner,
         nonce=message.nonce,
         not_before_ms=message.not_before_ms,
         expiry_ms=message.expiry_ms,
         legs=tuple(
-            Leg(leg.asset, parse_amount(leg.quantity, "legs.quantity")) for leg in message.legs
+            Leg(intern(leg.asset), parse_amount(leg.quantity, "legs.quantity"))
+            for leg in message.legs
         ),
         units=parse_positive(message.units, "units"),
         min_units=parse_amount(message.min_units, "min_units"),
-        settlement_asset=message.settlement_asset,
+        settlement_asset=intern(message.settlement_asset),
         limit=parse_amount(message.limit, "limit"),
         decay=decay,
     )
@@ -201,20 +204,20 @@ def decode_bundle(body: bytes) -> Bundle:
 
 def encode_problem(problem: Problem) -> bytes:
     """The sealed problem's bytes, whose SHA-256 every bid names."""
-    return record_pb2.Problem(
+    message = record_pb2.Problem(
         domain=problem.domain,
         auction_id=problem.auction_id,
         sealed_ms=problem.sealed_ms,
         rules=rules_to_wire(problem.rules),
-        intents=[
-            record_pb2.OpenIntent(intent_id=name, remaining=str(problem.intents[name].remaining))
-            for name in sorted(problem.intents)
-        ],
-        balances=balances_to_wire(problem.balances),
         venues=[venue_to_wire(problem.venues[name]) for name in sorted(problem.venues)],
         prices=[price_to_wire(asset, problem.prices[asset]) for asset in sorted(problem.prices)],
         references=references_to_wire(problem.references),
-    ).SerializeToString(deterministic=True)
+    )
+    for name in sorted(problem.intents):
+        entry = message.intents.add()
+        entry.intent_id, entry.remaining = name, str(problem.intents[name].remaining)
+    add_balances(message, problem.balances)
+    return message.SerializeToString(deterministic=True)
 
 
 def intent_ids(body: bytes) -> list[bytes]:

@@ -80,12 +80,16 @@ def references_from_wire(messages: Iterable[record_pb2.PriceInputs]) -> dict[str
     return references
 
 
-def balances_to_wire(balances: Balances) -> list[asset_pb2.Balance]:
-    """Messages by ascending (owner, asset)."""
-    return [
-        asset_pb2.Balance(owner=owner, asset=asset, amount=str(amount))
-        for (owner, asset), amount in sorted(balances.items())
-    ]
+def add_balances(message: asset_pb2.BalanceStates | record_pb2.Problem, balances: Balances) -> None:
+    """Write them into a message, by ascending (owner, asset).
+
+    In place: protobuf copies what is made apart, and a batch has thousands.
+    """
+    add = message.balances.add
+    for account in sorted(balances):
+        made = add()
+        made.owner, made.asset = account
+        made.amount = str(balances[account])
 
 
 def balances_from_wire(messages: Iterable[asset_pb2.Balance]) -> dict[tuple[bytes, str], int]:
@@ -181,9 +185,9 @@ def encode_rules(rules: Rules) -> bytes:
 
 def encode_balances(balances: Balances) -> bytes:
     """The bytes behind a digest of balances."""
-    return asset_pb2.BalanceStates(balances=balances_to_wire(balances)).SerializeToString(
-        deterministic=True
-    )
+    message = asset_pb2.BalanceStates()
+    add_balances(message, balances)
+    return message.SerializeToString(deterministic=True)
 
 
 def decode_balances(body: bytes) -> dict[tuple[bytes, str], int]:

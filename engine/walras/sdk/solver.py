@@ -40,6 +40,7 @@ class Deadline:
 
     at: float
     _cancelled: bool = field(default=False, repr=False, compare=False)
+    _whole: "Deadline | None" = field(default=None, repr=False, compare=False)
 
     @classmethod
     def after(cls, seconds: float) -> Self:
@@ -48,7 +49,12 @@ class Deadline:
 
     def remaining(self) -> float:
         """Seconds left, ≥ 0."""
-        return 0.0 if self._cancelled else max(0.0, self.at - time.monotonic())
+        left = 0.0 if self._cancelled else max(0.0, self.at - time.monotonic())
+        return left if self._whole is None else min(left, self._whole.remaining())
+
+    def within(self, seconds: float) -> "Deadline":
+        """The moment `seconds` from now for a part of the work; it passes with this one, too."""
+        return Deadline(time.monotonic() + seconds, _whole=self)
 
     @property
     def passed(self) -> bool:

@@ -9,9 +9,7 @@ from walras.sdk import ATOMS_PER_PRICE, Deadline, Problem
 from walras_solvers.bound.intents import Trade
 from walras_solvers.bound.scale import dual
 from walras_solvers.bound.swaps import Column
-from walras_solvers.optimizer.book import Floats, Ints
-from walras_solvers.optimizer.effort import Effort
-from walras_solvers.optimizer.program import Program
+from walras_solvers.programs import Effort, Floats, Ints, Program
 
 Bools = npt.NDArray[np.bool_]
 

@@ -7,7 +7,8 @@ there. The prices stay in a box around the best so far (Marsten's boxstep), whic
 model promised too much. Any prices make a valid bound, so this may stop at any time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log1p
 
@@ -26,6 +27,8 @@ NEAR = 1e-6
 
 _NARROW = 1e-7
 _FAR = 30.0
+_LEAST, _MOST = 2.0**-64, 2.0**255
+"""Prices between which an asset is taken to be; reference prices are below the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +89,19 @@ def _columns(problem: Problem, duals: Duals) -> list[Column]:
 def _start(problem: Problem) -> dict[str, float]:
     """Reference prices; where there is none, what venues make of their neighbours' prices."""
     known = {asset: float(price.amount) for asset, price in problem.prices.items()}
-    rest = True
-    while rest:
-        rest = False
-        for venue in problem.venues.values():
+    beside = defaultdict(list)
+    for venue in problem.venues.values():
+        for asset in venue.assets:
+            beside[asset].append(venue)
+    queue = deque(known)
+    while queue:
+        other = queue.popleft()
+        for venue in beside[other]:
             for asset in venue.assets:
-                if asset not in known and (other := _neighbour(venue.assets, known)):
-                    spot = spot_price(venue, asset, other)
-                    if 0.0 < spot < float("inf"):
-                        known[asset] = known[other] * spot
-                        rest = True
-    traded = {asset for one in problem.intents.values() for asset in one.intent.assets}
-    traded |= {asset for venue in problem.venues.values() for asset in venue.assets}
+                if asset not in known:
+                    price = known[other] * spot_price(venue, asset, other)
+                    if _LEAST < price < _MOST:
+                        known[asset] = price
+                        queue.append(asset)
+    traded = {asset for one in problem.intents.values() for asset in one.intent.assets} | {*beside}
     return {asset: known.get(asset, 1.0) for asset in sorted(traded)}
-
-
-def _neighbour(assets: Sequence[str], known: Mapping[str, float]) -> str | None:
-    return next((asset for asset in assets if asset in known), None)

@@ -31,8 +31,18 @@ it, and D rises by that times min(1, D₀/((n + 1)·x_k)).
 StableSwap's code may pay a little more than the curve: its D is at most 2 too low, and its c loses
 up to one in each division. `_allowance` is that in atoms of D for as many swaps as a bid may have.
 With two assets it holds in every state: a state where it would not is one where the last atom,
-which the code keeps, is more. With more assets it holds while the bid itself does not take a
-balance up or down by the factor 2^(32/n) of D/n.
+which the code keeps, is more.
+
+*More assets.* Let u_k = n·x_k/D after a swap, and U the product of those above 1 but for the asset
+paid out. Its c loses at most the part (n − 1)·U/D, y no greater part, and so D (n − 1)·U. States
+far from balance have a great U, and a bid may pass through them, as only its sum must be there; but
+not through any. Where S = s·D with s ≥ 2 the invariant says ∏ u_k ≤ 2/(a·s). So
+
+- where all but the asset paid out have u > 1, U ≤ 2·D/(a·n·s), as it keeps an atom, and U ≤
+  (n·s)^(n−1): together U ≤ (2·D/a)^((n−1)/n);
+- else U ≤ (n·s)^(n−2). Where another swap follows, its D has S^(n+1)/∏ (n·x_k) < 2^256/n^(n−1) in
+  words of 256 bits, the product being that of all but one: s^(n+2) < 2^257/(a·n·D). After the last
+  swap, S·min V is less than all that the pool held is worth, or nothing was gained.
 """
 
 from collections.abc import Iterator, Sequence
@@ -136,7 +146,6 @@ def stable_bounds(pool: StableSwap | StablePool, duals: Duals) -> tuple[int, int
         able = all(pool.scaled())
         return (held, held) if able else (0, 0)
     fee_in, everything = isinstance(pool, StablePool), _up(found.everything)
-    one = max(_one_swap(found, i, j, exact=fee_in) for i, j in permutations(range(len(found.x)), 2))
     several = Fraction(everything)
     spare = _allowance(found, fee_in=fee_in)
     if found.level >= 64 * spare:
@@ -158,10 +167,21 @@ def _allowance(pool: Stable, *, fee_in: bool) -> int:
     """Atoms of D that the code's roundings can lose in all swaps of a bid."""
     if fee_in:
         return MAX_EXECUTIONS * 2  # fees of inputs whose scaling leaves a remainder
-    if len(pool.x) == 2:
-        a = pool.curve
+    n, a = len(pool.x), pool.curve
+    if n == 2:
         return MAX_EXECUTIONS * (16 + 4 * isqrt(pool.level * a.precision // a.numerator))
-    return MAX_EXECUTIONS * (16 + (2 << 32))
+    whole = a.numerator // a.precision
+    words = _root((1 << 258) // (whole * n * pool.level), 1, n + 2)  # D may fall a little
+    spread = _up(pool.everything / (min(pool.worths) * pool.level))
+    others: int = (n * max(2, words, spread)) ** (n - 2)
+    least: int = (2 * n) ** (n - 1)  # where s < 2
+    product = max(least, _root(2 * pool.level // whole + 1, n - 1, n), others)
+    return MAX_EXECUTIONS * (4 + whole + (n - 1) * product)
+
+
+def _root(number: int, power: int, root: int) -> int:
+    """At least number^(power/root), and less than twice that and two."""
+    return 1 << -(-number.bit_length() * power // root)
 
 
 def _one_swap(pool: Stable, i: int, j: int, *, exact: bool) -> Fraction:

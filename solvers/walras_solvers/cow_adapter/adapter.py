@@ -19,7 +19,7 @@ from walras_solvers.cow_adapter.solutions import Refusal, Refused, to_proposal
 
 log = structlog.get_logger()
 
-MAX_ANSWER_BYTES = 16 << 20
+MAX_ANSWER_BYTES = 4 << 20
 
 _WHY = 300
 _SPARE_SHARE = 0.1

@@ -1,21 +1,20 @@
 """What is sent: the batch as a whole, its parts, and groups on their own."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from walras.sdk import Deadline, Problem, Proposal, propose, self_check
 from walras_solvers.baseline import GroupBid, group_bids
-from walras_solvers.equilibrium.book import Book, make_book, plain, without
-from walras_solvers.equilibrium.curves import make_curves
+from walras_solvers.equilibrium.book import Book, make_book, members_of, without
+from walras_solvers.equilibrium.market import make_market
 from walras_solvers.equilibrium.mend import Draft
 from walras_solvers.equilibrium.pooling import pooling
 from walras_solvers.equilibrium.search import NEAR, STEPS, climb, exact, fill, starts, whole_lumps
-from walras_solvers.equilibrium.sheet import BPS
-from walras_solvers.equilibrium.states import State, states
-from walras_solvers.optimizer.effort import Effort
+from walras_solvers.equilibrium.states import State, fairly, searches, shaken
+from walras_solvers.programs import Effort
 
 MOST = 32
 """Proposals for one problem, at most."""
@@ -29,35 +28,89 @@ WORK = 10**9
 SHARE = 0.25
 """Of the time that groups on their own may take."""
 
+FREELY = 0.25
+"""Of the time, after which the batch is looked at with regard to what groups could have alone."""
+
 FAIRER = 3
 """Times that groups which the batch serves worse than they could be alone are left out."""
 
 
 def bids(problem: Problem, deadline: Deadline) -> Iterator[Proposal]:
-    """Proposals that the auction accepts."""
+    """Proposals that the auction accepts.
+
+    First the batch as if nobody could do better alone; then so that nobody does.
+    """
     effort = Effort(deadline, WORK, reserve=0.05 * deadline.remaining())
+    latest = deadline.remaining() * (1 - FREELY)
     outbox = Outbox(problem, MOST - SINGLES)
-    members = plain(problem)
+    members = members_of(problem)
     if members:
         book = make_book(problem, members)
         pools = pooling(problem.venues, book.names, book.worth) if problem.venues else None
-        for state in states(book, pools, effort):
-            yield from outbox.send(state, effort)
+        freely, fair = Search(outbox, effort), Search(outbox, effort, fairly=True)
+        for found in searches(book, pools, effort):
+            before = freely.best
+            for state in found:
+                yield from freely.follow([state])
+                if fair.best is None and deadline.remaining() < latest:
+                    yield from _fairly(freely, fair)
+            if freely.best is not before:
+                yield from _fairly(freely, fair)
+        outbox.look({found.intent.group for found in members}, deadline)
+        if outbox.fair < outbox.best:
+            yield from fair.shake(outbox.scores(deadline))
+        yield from freely.shake()
     outbox.left += SINGLES
-    for bid in sorted(outbox.alone(deadline).values(), key=lambda bid: (-bid.score, bid.group)):
+    for bid in sorted(outbox.singles.values(), key=lambda bid: (-bid.score, bid.group)):
         if bid.group not in outbox.served:
             yield from outbox.post(bid.proposal)
 
 
+def _fairly(freely: "Search", fair: "Search") -> Iterator[Proposal]:
+    """From the best state, those in which nobody would do better alone, if it is not one."""
+    outbox = freely.outbox
+    if freely.best is not None and outbox.fair < outbox.best:
+        scores = outbox.scores(freely.effort.deadline)
+        yield from fair.follow(fairly(freely.best, scores, freely.effort))
+
+
 def marginal_prices(problem: Problem) -> dict[str, float]:
     """Score units per atom, by asset: where supply meets demand if pools cost nothing to use."""
-    book = make_book(problem, plain(problem))
+    book = make_book(problem, members_of(problem))
     pools = pooling(problem.venues, book.names, book.worth)
-    curves, start = make_curves(book.orders), np.zeros(len(book.names))
-    collar = problem.rules.collar_bps / BPS
-    delta, _ = next(starts(curves, [pools.agent(book.worth)], collar, start))
+    market, start = make_market(book), np.zeros(len(book.names))
+    others = [*market.agents(), pools.agent(book.worth)]
+    delta, _ = next(starts(market.curves, others, market.collar, start))
     prices = book.worth * book.scale * np.exp(delta)
     return dict(zip(book.names, prices.tolist(), strict=True))
+
+
+@dataclass(slots=True)
+class Search:
+    """States that come by, the best of which is kept.
+
+    Attributes:
+        outbox: where they are sent from. effort: that they may take.
+        fairly: whether the groups get what they could have alone.
+        best: the best so far.
+    """
+
+    outbox: "Outbox"
+    effort: Effort
+    fairly: bool = False
+    best: State | None = None
+
+    def follow(self, found: Iterable[State]) -> Iterator[Proposal]:
+        """The states' proposals."""
+        for state in found:
+            if self.best is None or state.score > self.best.score:
+                self.best = state
+            yield from self.outbox.send(state, self.effort, fairly=self.fairly)
+
+    def shake(self, scores: Mapping[str, int] | None = None) -> Iterator[Proposal]:
+        """Those of better states, found from the best."""
+        if self.best is not None:
+            yield from self.follow(shaken(self.best, self.effort, scores))
 
 
 @dataclass(slots=True)
@@ -71,7 +124,8 @@ class Outbox:
             could be served alone, as far as is known.
         served: groups in the best of these.
         sent: what was sent.
-        singles: group → its own bid, once that was looked for.
+        touched: groups of the best. looked: groups whose own bids were looked for.
+        singles: group → its own bid.
     """
 
     problem: Problem
@@ -80,23 +134,28 @@ class Outbox:
     fair: int = 0
     served: frozenset[str] = frozenset()
     sent: set[tuple[object, ...]] = field(default_factory=set)
-    singles: dict[str, GroupBid] | None = None
+    touched: frozenset[str] = frozenset()
+    looked: set[str] = field(default_factory=set)
+    singles: dict[str, GroupBid] = field(default_factory=dict)
 
-    def send(self, state: State, effort: Effort) -> Iterator[Proposal]:
-        """The state's proposals, if the whole scores more than the best so far."""
-        if state.score <= self.best:
+    def send(self, state: State, effort: Effort, *, fairly: bool) -> Iterator[Proposal]:
+        """The state's proposals, if the whole scores more than the best so far; `fairly`, than the
+        best so far that is fair.
+        """
+        if state.score <= (self.fair if fairly else self.best):
             return
         draft = exact(state.market, state.at, effort)
         if draft is None:
             return
         batch = proposal_of(self.problem, state.market.book, draft)
         scored = self_check(self.problem, batch)
-        if scored is None or scored.score <= self.best:
+        if scored is None or scored.score <= (self.fair if fairly else self.best):
             return
-        self.best = scored.score
-        yield from self.post(batch)
-        yield from self._parts(state.market.book, draft)
-        yield from self._fairer(state, scored.surplus, scored.score, effort)
+        if not fairly or scored.score > self.best:
+            self.best, self.touched = scored.score, frozenset(scored.surplus)
+            yield from self.post(batch)
+            yield from self._parts(state.market.book, draft)
+        yield from self._fairer(state, batch, scored.surplus, effort, fairly=fairly)
 
     def _parts(self, book: Book, draft: Draft) -> Iterator[Proposal]:
         parts = components(draft)
@@ -106,34 +165,54 @@ class Outbox:
                 yield from self.post(proposal)
 
     def _fairer(
-        self, state: State, surplus: Mapping[str, int], score: int, effort: Effort
+        self,
+        state: State,
+        batch: Proposal,
+        surplus: Mapping[str, int],
+        effort: Effort,
+        *,
+        fairly: bool,
     ) -> Iterator[Proposal]:
-        """The state without the groups that do better alone."""
-        singles = self.alone(effort.deadline)
-        for _ in range(FAIRER):
-            short = {g for g, s in surplus.items() if g in singles and s < singles[g].score}
+        """The batch, if it is fair; `fairly`, else without the groups that do better alone."""
+        self.look(surplus, effort.deadline)
+        scores = self.scores(effort.deadline)
+        for _ in range(1 + FAIRER):
+            short = {group for group, gain in surplus.items() if gain < scores.get(group, 0)}
+            scored = self_check(self.problem, batch)
+            if scored is None or scored.score <= self.fair:
+                return
             if not short:
-                if score > self.fair:
-                    self.fair, self.served = score, frozenset(surplus)
+                self.fair, self.served = scored.score, frozenset(surplus)
+                yield from self.post(batch)
+                return
+            if not fairly:
                 return
             fewer = _without_groups(self.problem, state, short, effort)
             draft = exact(fewer.market, fewer.at, effort) if fewer is not None else None
             if fewer is None or draft is None:
                 return
             batch = proposal_of(self.problem, fewer.market.book, draft)
-            scored = self_check(self.problem, batch)
-            if scored is None:
+            checked = self_check(self.problem, batch)
+            if checked is None:
                 return
-            state, surplus, score = fewer, scored.surplus, scored.score
-            if score > self.fair:
-                yield from self.post(batch)
+            state, surplus = fewer, checked.surplus
 
-    def alone(self, deadline: Deadline) -> dict[str, GroupBid]:
-        """Group → its own bid, as far as there is time to look for it."""
-        if self.singles is None:
-            limit = Deadline.after(deadline.remaining() * SHARE)
-            self.singles = {bid.group: bid for bid in group_bids(self.problem, limit)}
-        return self.singles
+    def scores(self, deadline: Deadline) -> dict[str, int]:
+        """Group → the score of its own bid, of those in the best batch."""
+        self.look(self.touched, deadline)
+        return {group: bid.score for group, bid in self.singles.items()}
+
+    def look(self, groups: Collection[str], deadline: Deadline) -> None:
+        """Look for the groups' own bids, as far as there is time."""
+        new = set(groups) - self.looked
+        self.looked |= new
+        members = {
+            name: found for name, found in self.problem.intents.items() if found.intent.group in new
+        }
+        if members:
+            limit = deadline.within(deadline.remaining() * SHARE)
+            for bid in group_bids(replace(self.problem, intents=members), limit):
+                self.singles[bid.group] = bid
 
     def post(self, proposal: Proposal) -> Iterator[Proposal]:
         """The proposal, if there is room for it and it is new."""
@@ -148,8 +227,11 @@ def _without_groups(
     problem: Problem, state: State, groups: set[str], effort: Effort
 ) -> State | None:
     book = state.market.book
-    out = np.array([problem.intents[name].intent.group in groups for name in book.ids])
-    market = state.market.with_orders(without(book, out))
+    out = np.array([problem.intents[name].intent.group in groups for name in book.ids], np.bool_)
+    packs = [problem.intents[name].intent.group in groups for name in book.packs.ids]
+    book = without(book, out)
+    book = replace(book, packs=book.packs.without(np.array(packs, np.bool_)))
+    market = state.market.with_orders(book).with_terms(None)
     at = fill(market, state.at.delta, NEAR, effort)
     if at is None:
         return None
@@ -160,6 +242,7 @@ def _without_groups(
 def proposal_of(problem: Problem, book: Book, draft: Draft) -> Proposal:
     """The draft as a proposal."""
     fills = {book.ids[column]: units for column, units in draft.units.items()}
+    fills |= {book.packs.ids[column]: units for column, units in draft.packs.items()}
     prices = dict(zip(book.names, draft.prices, strict=True))
     return propose(problem, fills, prices, draft.executions())
 
@@ -177,15 +260,23 @@ def components(draft: Draft) -> list[Draft]:
     sheet = draft.sheet
     for column in draft.units:
         parent[root(sheet.give[column])] = root(sheet.take[column])
+    for column in draft.packs:
+        for asset, _ in sheet.packs[column].legs:
+            parent[root(asset)] = root(sheet.packs[column].settle)
     for flow in draft.flows:
         parent[root(flow.asset_in)] = root(flow.asset_out)
     parts: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    packs: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for column, units in draft.units.items():
         parts[root(sheet.give[column])][column] = units
+    for column, units in draft.packs.items():
+        packs[root(sheet.packs[column].settle)][column] = units
+        parts[root(sheet.packs[column].settle)] |= {}
     return [
         replace(
             draft,
             units=units,
+            packs=packs[one],
             room={},
             flows={
                 flow: atoms for flow, atoms in draft.flows.items() if root(flow.asset_in) == one

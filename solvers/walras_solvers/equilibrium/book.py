@@ -19,7 +19,9 @@ from walras.sdk import (
 )
 from walras_solvers.equilibrium.curves import Orders
 from walras_solvers.equilibrium.kernels import Floats, Ints, Mask
-from walras_solvers.equilibrium.sheet import BPS, Sheet
+from walras_solvers.equilibrium.packs import Packs, no_packs
+from walras_solvers.equilibrium.sheet import BPS, Pack, Sheet
+from walras_solvers.programs import total
 
 SPAN = 1e5
 """The greatest size."""
@@ -36,6 +38,17 @@ HOPS = 3
 LUMP = 1e-6
 """An order whose least fill is more than this part of it is all or nothing, or nearly."""
 
+COARSE = 1_000
+"""Intents of several legs of no more units are filled by whole ones."""
+
+PACKS = 1_000
+"""Intents of several legs that are looked at."""
+
+MUCH, CHOSEN = 0.01, 300
+"""So many orders whose least fill is more than this part of them are chosen from; the others are
+left out where they would be cut.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -48,7 +61,8 @@ class Book:
         orders: see there. sheet: the same orders in integers.
         ids: of the intents, by column.
         unit: value of a unit, by column. whole, floor: value of all units, and of the least fill.
-        lumpy: whether the least fill is much of the order.
+        lumpy: whether the least fill is much of the order, and it is not one to be chosen.
+        packs: intents of several legs. groups: theirs, which come behind the assets² pairs.
     """
 
     names: tuple[str, ...]
@@ -61,6 +75,8 @@ class Book:
     whole: Floats
     floor: Floats
     lumpy: Mask
+    packs: Packs
+    groups: tuple[str, ...]
 
     def zoomed(self, factor: float) -> "Book":
         """The same book with all values so many times greater; sizes stay below a bound."""
@@ -73,15 +89,17 @@ class Book:
                 orders,
                 size=np.minimum(orders.size * factor, MOST),
                 balance=np.minimum(orders.balance * factor, MOST),
+                least=orders.least * factor,
             ),
             unit=self.unit * factor,
             whole=self.whole * factor,
             floor=self.floor * factor,
+            packs=self.packs.zoomed(factor),
         )
 
 
 def make_book(problem: Problem, members: Sequence[OpenIntent]) -> Book:
-    """The book of `members`, intents of one leg whose assets all have a reference price."""
+    """The book of `members`, intents whose assets all have a reference price."""
     names = sorted({asset for found in members for asset in found.intent.assets})
     others = {asset for venue in problem.venues.values() for asset in venue.assets}
     names += sorted(others.difference(names))
@@ -89,6 +107,8 @@ def make_book(problem: Problem, members: Sequence[OpenIntent]) -> Book:
     price = [problem.prices[name].amount if name in problem.prices else 0 for name in names]
     worths = np.array([float(amount) for amount in price]) / ATOMS_PER_PRICE
     _derive(worths, number, problem.venues.values())
+    several = [found for found in members if len(found.intent.legs) > 1]
+    members = [found for found in members if len(found.intent.legs) == 1]
     legs = [found.intent.legs[0] for found in members]
     buys = [leg.quantity > 0 for leg in legs]
     leg_asset = [number[leg.asset] for leg in legs]
@@ -107,13 +127,76 @@ def make_book(problem: Problem, members: Sequence[OpenIntent]) -> Book:
         reference=price,
         collar_bps=problem.rules.collar_bps,
     )
-    owners = [found.intent.owner for found in members]
-    account, held = _accounts(problem.balances, owners, names, sheet)
-    sheet = replace(sheet, account=account, held=list(held.values()))
+    sheet, held = _with_accounts(problem, members, several, number, sheet)
+    balance = [float(atoms) * worths[asset] for (_, asset), atoms in held.items()]
     pooled = np.zeros(len(names), np.bool_)
     pooled[[number[asset] for asset in others]] = True
-    balance = [float(atoms) * worths[asset] for (_, asset), atoms in held.items()]
-    return book_of(names, worths, sheet, [f.id for f in members], balance, pooled)
+    for pack in sheet.packs:  # what they give is there too
+        pooled[[asset for asset, _ in pack.legs] + [pack.settle]] = True
+    book = book_of(names, worths, sheet, [found.id for found in members], balance, pooled)
+    if several and not np.any(book.orders.size):
+        book = book.zoomed(book.scale / _median_value(sheet.packs, worths) * SPAN)
+    if not several:
+        return book
+    groups = sorted({found.intent.group for found in several})
+    place = {group: len(names) ** 2 + k for k, group in enumerate(groups)}
+    kinds = [place[found.intent.group] for found in several]
+    packs = packs_of(sheet.packs, [found.id for found in several], kinds, book.worth)
+    return replace(book, packs=packs, groups=tuple(groups))
+
+
+def _median_value(packs: Sequence[Pack], worths: Floats) -> float:
+    values = [
+        sum(abs(float(quantity)) * float(worths[asset]) for asset, quantity in pack.legs)
+        * float(pack.most)
+        for pack in packs
+    ]
+    return sorted(values)[len(values) // 2]
+
+
+def packs_of(
+    packs: Sequence[Pack], ids: Sequence[bytes], groups: Sequence[int], worth: Floats
+) -> Packs:
+    """Intents of several legs in floats.
+
+    Args:
+        packs: in integers.
+        ids: of the intents.
+        groups: their groups' numbers.
+        worth: values of atoms.
+    """
+    mix = np.zeros((len(packs), len(worth)))
+    for row, pack in enumerate(packs):
+        for asset, quantity in pack.legs:
+            mix[row, asset] = float(quantity) * worth[asset]
+    unit = np.abs(mix).sum(axis=1)
+    units = np.array([float(pack.most) for pack in packs])
+    settle = np.array([pack.settle for pack in packs], np.int64)
+    limits = np.array([float(pack.limit) / float(pack.whole) for pack in packs])
+    lowest = limits * worth[settle] / unit
+    # Rounding takes up to an atom of what is settled, and the limit another.
+    room = np.minimum(4 * worth[settle] / (unit * units), 1e-3) + 1e-13
+    draws = [(row, *entry) for row, pack in enumerate(packs) for entry in pack.accounts]
+    entries = np.array(draws, np.int64).reshape(-1, 3)
+    least = np.array([float(pack.least) for pack in packs])
+    coarse = units <= COARSE
+    size = np.minimum(unit * units, MOST)
+    coarse &= size == unit * units
+    return Packs(
+        ids=tuple(ids),
+        mix=mix / unit[:, None],
+        settle=settle,
+        size=size,
+        least=np.where(coarse | (least > LUMP * units), unit * least, 0.0),
+        limit=lowest + room,
+        worth=lowest,
+        unit=unit,
+        coarse=coarse,
+        group=np.array(groups, np.int64),
+        intent=entries[:, 0],
+        asset=entries[:, 1],
+        account=entries[:, 2],
+    )
 
 
 def book_of(
@@ -132,7 +215,7 @@ def book_of(
         sheet: the orders.
         ids: of the orders.
         balance: of each account, in score units.
-        pooled: asset → whether pools may supply it.
+        pooled: asset → whether others than orders may supply it.
     """
     give, take = np.array(sheet.give, np.int64), np.array(sheet.take, np.int64)
     buys = np.array(sheet.buys, np.bool_)
@@ -149,6 +232,10 @@ def book_of(
     willing = limit <= np.log1p(sheet.collar_bps / BPS)
     size = _within_supply(np.where(willing, units * unit, 0.0), give, take, pooled, len(names))
     scale = max(float(size.max(initial=0.0)) / SPAN, 1e-100)
+    floor = np.array(sheet.least, np.float64) * unit / scale
+    lumpy = (floor > LUMP * size / scale) & (size > 0)
+    chosen = lumpy & (floor > MUCH * size / scale)
+    chosen &= np.count_nonzero(chosen) <= CHOSEN
     orders = Orders(
         assets=len(names),
         give=give,
@@ -159,8 +246,8 @@ def book_of(
         limit=limit,
         account=np.array(sheet.account, np.int64),
         balance=np.array(balance, np.float64) / scale,
+        least=np.where(chosen, floor, 0.0),
     )
-    floor = np.array(sheet.least, np.float64) * unit / scale
     return Book(
         names=tuple(names),
         worth=worths / scale,
@@ -171,7 +258,9 @@ def book_of(
         unit=unit / scale,
         whole=units * unit / scale,
         floor=floor,
-        lumpy=(floor > LUMP * orders.size) & (orders.size > 0),
+        lumpy=lumpy & ~chosen,
+        packs=no_packs(len(names)),
+        groups=(),
     )
 
 
@@ -181,13 +270,12 @@ def without(book: Book, columns: Mask) -> Book:
     return replace(book, orders=orders)
 
 
-def plain(problem: Problem) -> list[OpenIntent]:
-    """The intents of one leg that trade priced assets."""
-    return [
-        found
-        for found in problem.intents.values()
-        if len(found.intent.legs) == 1 and tradable(problem, found)
-    ]
+def members_of(problem: Problem) -> list[OpenIntent]:
+    """The intents that trade priced assets; of those of several legs, the first ones."""
+    found = [one for one in problem.intents.values() if tradable(problem, one)]
+    several = [one.id for one in found if len(one.intent.legs) > 1]
+    out = set(several[PACKS:])
+    return [one for one in found if one.id not in out]
 
 
 def _derive(worths: Floats, number: Mapping[str, int], venues: Collection[AnyVenue]) -> None:
@@ -214,35 +302,59 @@ def _within_supply(size: Floats, give: Ints, take: Ints, pooled: Mask, assets: i
     """
     bounded = size
     for _ in range(SUPPLIES):
-        supply = np.bincount(give, bounded, assets)
+        supply = total(give, bounded, assets)
         supply[pooled] = np.inf
         bounded = np.minimum(size, 2 * supply[take])
     return bounded
 
 
-def _accounts(
-    balances: Mapping[tuple[bytes, str], int],
-    owners: Sequence[bytes],
-    names: Sequence[str],
+def _with_accounts(
+    problem: Problem,
+    members: Sequence[OpenIntent],
+    several: Sequence[OpenIntent],
+    number: Mapping[str, int],
     sheet: Sheet,
-) -> tuple[list[int], dict[tuple[bytes, int], int]]:
-    """Accounts that hold less than all their orders could draw: by column, −1 for those that hold
-    enough; and by account what it holds, in the order of their numbers.
+) -> tuple[Sheet, dict[tuple[bytes, int], int]]:
+    """The sheet with `several` and with the accounts that hold less than all intents could draw;
+    and what these hold, in the order of their numbers.
     """
     drawn: defaultdict[tuple[bytes, int], int] = defaultdict(int)
+    owners = [found.intent.owner for found in members]
     for column, owner in enumerate(owners):
         drawn[owner, sheet.give[column]] += _needed(sheet, column)
-    number: dict[tuple[bytes, int], int] = {}
+    made = []
+    for found in several:
+        intent = found.intent
+        limit = intent.limit_at(problem.sealed_ms)
+        made.append(
+            Pack(
+                legs=tuple((number[leg.asset], leg.quantity) for leg in intent.legs),
+                settle=number[intent.settlement_asset],
+                most=found.remaining,
+                least=least_fill(intent, found.remaining),
+                limit=limit,
+                whole=intent.units,
+                accounts=(),
+            )
+        )
+        for asset, amount in intent.needs(found.remaining, limit).items():
+            drawn[intent.owner, number[asset]] += amount
+    names = list(number)
+    place: dict[tuple[bytes, int], int] = {}
     held: dict[tuple[bytes, int], int] = {}
-    account = []
-    for column, owner in enumerate(owners):
-        key = owner, sheet.give[column]
-        balance = balances.get((owner, names[key[1]]), 0)
-        if drawn[key] > balance:
-            number.setdefault(key, len(number))
+    for key, amount in drawn.items():
+        balance = problem.balances.get((key[0], names[key[1]]), 0)
+        if amount > balance:
+            place[key] = len(place)
             held[key] = balance
-        account.append(number.get(key, -1))
-    return account, held
+    account = [place.get((owner, give), -1) for owner, give in zip(owners, sheet.give, strict=True)]
+    packs = []
+    for found, pack in zip(several, made, strict=True):
+        owner = found.intent.owner
+        gives = [asset for asset, quantity in pack.legs if quantity < 0] + [pack.settle]
+        accounts = [(asset, place[owner, asset]) for asset in gives if (owner, asset) in place]
+        packs.append(replace(pack, accounts=tuple(accounts)))
+    return replace(sheet, account=account, held=list(held.values()), packs=packs), held
 
 
 def _needed(sheet: Sheet, column: int) -> int:

@@ -41,6 +41,8 @@ class Orders:
         account: a number ≥ 0 for orders that draw on an account together with others; −1 for the
             rest, which have one that is enough.
         balance: account → value at reference prices.
+        least: of the size, of orders that may take no less; they are markets by themselves. 0 for
+            the rest.
     """
 
     assets: int
@@ -52,14 +54,21 @@ class Orders:
     limit: Floats
     account: Ints
     balance: Floats
+    least: Floats
+
+    @property
+    def pairs(self) -> Ints:
+        """Order → give·assets + take."""
+        pairs: Ints = self.give * self.assets + self.take
+        return pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
     """Orders by market, within each by ascending limit.
 
-    An order that shares an account is a market by itself: which of its account's orders are filled
-    is not for their limits to say.
+    An order that shares an account, or that may take no less than much of itself, is a market by
+    itself: whether it is filled is not for limits to say.
 
     Attributes:
         assets: how many there are.
@@ -70,6 +79,7 @@ class Curves:
         volume, moment, stake: within the market, up to and with a place: Σ size, Σ size·limit,
             Σ size·worth.
         balance: account → value at reference prices.
+        least: market → what it takes at least, if anything.
     """
 
     assets: int
@@ -86,10 +96,12 @@ class Curves:
     moment: Floats
     stake: Floats
     balance: Floats
+    least: Floats
 
-    def sized(self, size: Floats, balance: Floats) -> "Curves":
-        """The same orders with other sizes, by column, and balances."""
-        return _summed(replace(self, size=size[self.order], balance=balance))
+    def sized(self, orders: Orders) -> "Curves":
+        """The same orders with other sizes."""
+        size, least = orders.size[self.order], orders.least[self.order[self.start[:-1]]]
+        return _summed(replace(self, size=size, balance=orders.balance, least=least))
 
     def without(self, markets: Mask) -> "Curves":
         """The curves with nothing in these markets."""
@@ -110,12 +122,21 @@ class Curves:
     def surplus(self, delta: Floats) -> float:
         """What all that is willing at the prices gains, in value at reference prices."""
         rates = self.rates(delta)
-        volume, staked = self.volume_at(rates), np.empty(len(rates))
+        return float(self.gains(rates, self.volume_at(rates)).sum())
+
+    def gains(self, rates: Floats, volume: Floats) -> Floats:
+        """Market → what its first orders, up to a volume, gain at its rate."""
+        staked = np.empty(len(rates))
         stakes(self.start, self.volume, self.stake, volume, staked)
         factors = np.exp(np.where(self.buys, -rates, rates))
-        return float(
-            np.where(self.buys, staked - factors * volume, factors * volume - staked).sum()
-        )
+        gained: Floats = np.where(self.buys, staked - factors * volume, factors * volume - staked)
+        return gained
+
+    @property
+    def pairs(self) -> Ints:
+        """Market → give·assets + take."""
+        pairs: Ints = self.give * self.assets + self.take
+        return pairs
 
     def by_column(self, values: Floats) -> Floats:
         """Values by place as values by column."""
@@ -152,7 +173,7 @@ class Curves:
 def make_curves(orders: Orders) -> Curves:
     """Sorted once: O(n log n). Orders of one limit stand in the order of their columns."""
     market = (orders.give * orders.assets + orders.take) * 2 + orders.buys
-    alone = np.flatnonzero(orders.account >= 0)
+    alone = np.flatnonzero((orders.account >= 0) | (orders.least > 0))
     market[alone] += 2 * orders.assets**2 * (1 + np.arange(len(alone)))
     limit = np.maximum(orders.limit, -WILLING)
     order = np.lexsort((limit, market))
@@ -175,6 +196,7 @@ def make_curves(orders: Orders) -> Curves:
             moment=np.empty(0),
             stake=np.empty(0),
             balance=orders.balance,
+            least=orders.least[head],
         )
     )
 

@@ -3,15 +3,24 @@
 Seeded, and counted in steps: with time enough the same market gives the same clearings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from walras_solvers.equilibrium.book import without
-from walras_solvers.equilibrium.fills import Clearing
 from walras_solvers.equilibrium.kernels import Floats
-from walras_solvers.equilibrium.search import NEAR, STEPS, Market, climb, fill, fills_of
-from walras_solvers.optimizer.effort import Effort
+from walras_solvers.equilibrium.market import Clearing, Market
+from walras_solvers.equilibrium.search import (
+    NEAR,
+    STEPS,
+    climb,
+    fill,
+    fills_of,
+    whole_lumps,
+)
+from walras_solvers.programs import Effort
+
+Mending = Callable[[Market, Clearing], tuple[Market, Clearing] | None]
 
 KICKS = 150
 """At most."""
@@ -32,8 +41,17 @@ BETTER = 1e-6
 """By what part of the score a clearing is better."""
 
 
-def kicked(market: Market, at: Clearing, effort: Effort) -> Iterator[Clearing]:
-    """Better and better clearings of the market."""
+def kicked(
+    market: Market, at: Clearing, effort: Effort, mend: Mending
+) -> Iterator[tuple[Market, Clearing]]:
+    """Better and better clearings of the market; where there are choices, also with others.
+
+    Args:
+        market: see there.
+        at: to begin with.
+        effort: that it may take.
+        mend: what is to be done with each clearing before it counts.
+    """
     rng = np.random.default_rng(0)
     since = 0
     patience = min(PATIENCE, len(market.curves.size))
@@ -46,13 +64,22 @@ def kicked(market: Market, at: Clearing, effort: Effort) -> Iterator[Clearing]:
             delta = at.delta + rng.normal(0.0, noise, len(at.delta))
         else:
             delta = _unblocked(market, at, rng, effort)
-        found = fill(market, delta, NEAR, effort)
+        opened = market.with_terms(None)
+        found = fill(opened, delta, NEAR, effort)
+        fitting = (opened, found)
+        if found is not None and market.bound:
+            fitting = whole_lumps(opened, found, effort) or (opened, None)
+        other, found = fitting
         if found is None:
             continue
-        found = climb(market, found, effort)
+        found = climb(other, found, effort)
+        mended = mend(other, found)
+        if mended is None:
+            continue
+        other, found = mended
         if found.score > at.score * (1 + BETTER):
-            since, at = 0, found
-            yield at
+            since, market, at = 0, other, found
+            yield market, at
 
 
 def _unblocked(market: Market, at: Clearing, rng: np.random.Generator, effort: Effort) -> Floats:

@@ -42,7 +42,9 @@ class Draft:
         units: column → units, ≥ 1.
         room: column → value by which its fill may be reduced; none where it must stay as it is.
         flows: pools' flows → atoms in.
-        fixed: asset → atoms left over by fills that are not on the sheet.
+        packs: column of an intent of several legs → units, ≥ 1. They stay as they are.
+        fixed: asset → atoms left over by these.
+        stuck: columns of those that break a rule.
     """
 
     sheet: Sheet
@@ -52,7 +54,9 @@ class Draft:
     units: dict[int, int]
     room: dict[int, float]
     flows: dict[Flow, int] = field(default_factory=dict)
+    packs: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, int] = field(default_factory=dict)
+    stuck: set[int] = field(default_factory=set)
 
     def paid(self, flow: Flow, amount: int) -> int:
         """Atoms that the pool pays; 0 where it refuses the swap."""

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from walras.sdk import AnyVenue, SwapError
-from walras_solvers.equilibrium.fills import Links
 from walras_solvers.equilibrium.kernels import Agent, Floats, add_even
+from walras_solvers.equilibrium.market import Links
 from walras_solvers.equilibrium.mend import Flow
 from walras_solvers.pools import Liquidity, laplacian, make_liquidity, sweep, trades
 

@@ -6,12 +6,11 @@ import numpy as np
 
 from walras.sdk import ATOMS_PER_PRICE, Deadline
 from walras_solvers.equilibrium.book import book_of
-from walras_solvers.equilibrium.curves import make_curves
-from walras_solvers.equilibrium.fills import Clearing, no_links
 from walras_solvers.equilibrium.kernels import Ints
-from walras_solvers.equilibrium.search import Market, climb, draft_of, exact, fill, starts
-from walras_solvers.equilibrium.sheet import BPS, Sheet
-from walras_solvers.optimizer.effort import Effort
+from walras_solvers.equilibrium.market import Clearing, make_market
+from walras_solvers.equilibrium.search import climb, draft_of, exact, fill, starts
+from walras_solvers.equilibrium.sheet import Sheet
+from walras_solvers.programs import Effort
 
 WORK = 10**9
 
@@ -74,11 +73,10 @@ def clear_sales(sales: Sales, deadline: Deadline) -> Cleared | None:
     worths = np.array([float(price) for price in sales.reference]) / ATOMS_PER_PRICE
     names = [str(asset) for asset in range(assets)]
     book = book_of(names, worths, sheet, [], [], np.zeros(assets, np.bool_))
-    collar = sales.collar_bps / BPS
-    market = Market(book, make_curves(book.orders), no_links(), (), collar)
+    market = make_market(book)
     effort = Effort(deadline, WORK)
     best: Clearing | None = None
-    for delta, width in starts(market.curves, [], collar, np.zeros(assets)):
+    for delta, width in starts(market.curves, [], market.collar, np.zeros(assets)):
         at = fill(market, delta, width, effort)
         if at is not None and market.small:
             at = climb(market, at, effort)

@@ -1,19 +1,21 @@
 """From a book to exact drafts: prices, fills, whole lumps, repair."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log1p
 
 import numpy as np
 
 from walras.sdk import price_vector
 from walras_solvers.equilibrium.book import Book, without
-from walras_solvers.equilibrium.curves import WILLING, Curves, make_curves
-from walras_solvers.equilibrium.fills import PARTS, WHOLE, Clearing, Links, clear, improve, inside
+from walras_solvers.equilibrium.choice import choose, decided
+from walras_solvers.equilibrium.curves import WILLING, Curves
+from walras_solvers.equilibrium.fills import clear, improve, inside
 from walras_solvers.equilibrium.kernels import Agent, Floats, Ints, Mask, spread
-from walras_solvers.equilibrium.mend import Draft, Flow
+from walras_solvers.equilibrium.market import WHOLE, Clearing, Market
+from walras_solvers.equilibrium.mend import Draft
 from walras_solvers.equilibrium.prices import find_prices
-from walras_solvers.optimizer.effort import Effort
+from walras_solvers.programs import Effort
 
 COARSE = (0.08, 0.03, 0.01)
 """Widths over which an order goes from nothing to all, one after the other, at first."""
@@ -29,9 +31,6 @@ CLOSINGS = 8
 
 SETTLED = 1e-7
 """Excess beside volume up to which prices count as found."""
-
-FEW = 6_000
-"""So many stretches go into linear programs; of more, only those whose limits are near."""
 
 STEPS = 40
 """Of local improvement from one start."""
@@ -57,44 +56,14 @@ DROPPINGS = 6
 WIDER = (2.0, 10.0, 50.0)
 """Times a width."""
 
+FAR = 1e-4
+"""By how much log prices have to move for another choice to be looked for."""
+
 NEAR = 5e-4
 """The width, where none is known."""
 
 MENDINGS = 8
 """Times that fills which cannot be made exact are kept further from their limits or left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """What is searched.
-
-    Attributes:
-        book: the orders. curves: the same, sorted.
-        links: pools near their flows; edges: the same flows. collar: see `clear`.
-    """
-
-    book: Book
-    curves: Curves
-    links: Links
-    edges: Sequence[Flow]
-    collar: float
-
-    def width(self, width: float) -> float:
-        """How near limits have to be for orders to go into a program."""
-        return WHOLE if self.small else width
-
-    @property
-    def small(self) -> bool:
-        """Whether all of it fits into a program."""
-        return int(np.minimum(np.diff(self.curves.start), len(PARTS)).sum()) <= FEW
-
-    def with_orders(self, book: Book) -> "Market":
-        """The market with other sizes or limits of the same orders."""
-        if book.orders.limit is self.book.orders.limit:
-            curves = self.curves.sized(book.orders.size, book.orders.balance)
-        else:
-            curves = make_curves(book.orders)
-        return replace(self, book=book, curves=curves)
 
 
 def starts(
@@ -155,11 +124,10 @@ def fill(market: Market, delta: Floats, width: float, effort: Effort) -> Clearin
     some times as much, is filled first if the rest can balance that.
     """
     for times in WIDER if market.width(width) < WHOLE else ():
-        near = market.curves, market.links, market.collar, delta, effort, times * width
-        found = clear(*near)
+        found = clear(market, delta, effort, times * width)
         if found is not None:
             return found
-    return clear(market.curves, market.links, market.collar, delta, effort)
+    return clear(market, delta, effort)
 
 
 def climb(market: Market, at: Clearing, effort: Effort, steps: int = STEPS) -> Clearing:
@@ -170,9 +138,8 @@ def climb(market: Market, at: Clearing, effort: Effort, steps: int = STEPS) -> C
         if effort.spent or radius < LEAST_RADIUS:
             break
         width = market.width(min(times * radius, WHOLE))
-        arguments = market.curves, market.links, market.collar
-        delta = improve(*arguments, at, radius, effort, width)
-        found = clear(*arguments, delta, effort, width) if delta is not None else None
+        delta = improve(market, at, radius, effort, width)
+        found = clear(market, delta, effort, width) if delta is not None else None
         if found is None and width < WHOLE:
             times *= 8  # what is surely willing does not balance
         elif found is not None and found.score > at.score + GAIN * abs(at.score):
@@ -183,7 +150,24 @@ def climb(market: Market, at: Clearing, effort: Effort, steps: int = STEPS) -> C
 
 
 def whole_lumps(market: Market, at: Clearing, effort: Effort) -> tuple[Market, Clearing] | None:
-    """The market without the lumps that are cut in two, and its clearing."""
+    """The market with the lumps that are filled, the others being out, and its clearing.
+
+    Where few enough, the best ones at the prices are chosen; a choice that was made before stays
+    unless another is better. Of many, those that are cut are left out.
+    """
+    if market.bound:
+        terms = market.terms
+        if terms is not None and (np.any(terms.owed) or np.abs(at.delta - terms.delta).max() < FAR):
+            return market, at
+        found = choose(market, at.delta, effort) if market.small else None
+        if terms is not None:
+            better = found is not None and found[1].score > at.score
+            return found if better else (market, at)
+        if found is None:
+            found = decided(market, _rounded_down(market, at), effort)
+        if found is None:
+            return None
+        market, at = found
     for _ in range(CUTS):
         if not np.any(market.book.lumpy):
             return market, at
@@ -192,11 +176,21 @@ def whole_lumps(market: Market, at: Clearing, effort: Effort) -> tuple[Market, C
         if not np.any(cut):
             return market, at
         market = market.with_orders(without(market.book, cut))
-        found = fill(market, at.delta, NEAR, effort)
-        if found is None:
+        again = fill(market, at.delta, NEAR, effort)
+        if again is None:
             return None
-        at = found
+        at = again
     return None
+
+
+def _rounded_down(market: Market, at: Clearing) -> Clearing:
+    """The clearing without the lumps that are cut."""
+    packs = market.packs
+    some = at.filled < market.curves.least * (1 - 1e-9)
+    units = np.floor(at.packed / packs.unit * (1 + 1e-9))
+    packed = np.where(packs.coarse, units * packs.unit, at.packed)
+    packed = np.where(packed < packs.least * (1 - 1e-9), 0.0, packed)
+    return replace(at, filled=np.where(some, 0.0, at.filled), packed=packed)
 
 
 def fills_of(market: Market, at: Clearing) -> Floats:
@@ -215,9 +209,9 @@ def exact(market: Market, at: Clearing, effort: Effort) -> Draft | None:
         filled = fills_of(market, at)
         for _ in range(DROPPINGS):
             bad = draft.mend()
-            if not bad:
-                return draft if draft.units else None
-            if filled[sorted(bad)].sum() > LITTLE * filled.sum():
+            if not bad and not draft.stuck:
+                return draft if draft.units or draft.packs else None
+            if draft.stuck or filled[sorted(bad)].sum() > LITTLE * filled.sum():
                 break
             for column in bad:
                 draft.units.pop(column, None)
@@ -225,7 +219,11 @@ def exact(market: Market, at: Clearing, effort: Effort) -> Draft | None:
         again[sorted(bad & warned)] = True
         first = np.array(sorted(bad - warned), np.int64)
         warned |= bad
-        market = market.with_orders(without(_wary(market.book, first, filled), again))
+        stuck = np.zeros(len(market.packs), np.bool_)
+        stuck[sorted(draft.stuck)] = True
+        book = without(_wary(market.book, first, filled), again)
+        book = replace(book, packs=book.packs.without(stuck))
+        market = market.with_orders(book).with_terms(None)
         found = fill(market, at.delta, NEAR, effort)
         fitting = whole_lumps(market, found, effort) if found is not None else None
         if fitting is None:
@@ -262,6 +260,8 @@ def draft_of(market: Market, at: Clearing) -> Draft:
     ):
         most, least_units = sheet.most[column], sheet.least[column]
         filling = most if every else min(int(count), most)
+        if filling < least_units and count >= least_units * (1 - ALMOST):
+            filling = least_units
         if filling >= least_units:
             units[column] = filling
             if filling > least_units:
@@ -273,8 +273,38 @@ def draft_of(market: Market, at: Clearing) -> Draft:
         for flow, value in zip(market.edges, at.flow.tolist(), strict=True)
         if value > 0
     }
-    return Draft(sheet, book.names, book.worth.tolist(), prices, units, room, flows)
+    draft = Draft(sheet, book.names, book.worth.tolist(), prices, units, room, flows)
+    if len(market.packs):
+        _add_packs(draft, market, at)
+    return draft
 
+
+def _add_packs(draft: Draft, market: Market, at: Clearing) -> None:
+    """Intents of several legs. What they trade is fixed, and single orders are mended around it."""
+    packs, held = market.packs, list(draft.sheet.held)
+    counts = np.floor(at.packed / packs.unit * (1 + 1e-12) + np.where(packs.coarse, 0.5, 0.0))
+    least = packs.least / packs.unit
+    counts = np.where(counts >= least * (1 - ALMOST), np.maximum(counts, np.rint(least)), counts)
+    for column in np.flatnonzero(counts > 0).tolist():
+        pack = draft.sheet.packs[column]
+        units = min(int(counts[column]), pack.most)
+        if units < pack.least:
+            continue
+        changes = pack.changes(units, draft.prices)
+        after = [(a, held[account] + min(changes[a], 0)) for a, account in pack.accounts]
+        if not draft.sheet.pack_allowed(pack, units, draft.prices) or any(x < 0 for _, x in after):
+            draft.stuck.add(column)
+            continue
+        for (_, account), (_, left) in zip(pack.accounts, after, strict=True):
+            held[account] = left
+        draft.packs[column] = units
+        for asset, amount in changes.items():
+            draft.fixed[asset] = draft.fixed.get(asset, 0) - amount
+    draft.sheet = replace(draft.sheet, held=held)
+
+
+ALMOST = 1e-8
+"""The part of its least by which the fill of a lump may miss it in floats."""
 
 FRAGILE = 1e-9
 """What the room of a fill counts for whose limit one atom less would break."""

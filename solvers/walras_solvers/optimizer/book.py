@@ -10,13 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from walras.sdk import ATOMS_PER_PRICE, OpenIntent, Problem, Router, least_fill, tradable
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from walras_solvers.programs import Floats, Ints, Mask, total
 
 SPAN = 1e5
 """The greatest cap, in the scale of the programs."""
@@ -89,11 +85,6 @@ class Book:
     def settlements(self, delta: Floats) -> Floats:
         """Column → g."""
         return total(self.leg_column, self.leg_rates(delta), len(self.intents))
-
-
-def total(index: Ints, values: Floats, length: int) -> Floats:
-    """The sums of `values` by `index`, for 0 to length - 1."""
-    return np.bincount(index, values, length).astype(np.float64)
 
 
 def make_book(problem: Problem) -> Book:

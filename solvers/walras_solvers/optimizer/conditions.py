@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats, Ints, Mask
+from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.pools import Curves
-from walras_solvers.optimizer.program import Program
+from walras_solvers.programs import Floats, Ints, Mask, Program
 
 PENALTY = 2.0
 """What a group that gets less than it is owed counts for, for each score unit."""

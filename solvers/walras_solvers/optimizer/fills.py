@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats, Ints, Mask, total
+from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.conditions import PENALTY, Bounds, System, make_system, soften
-from walras_solvers.optimizer.effort import Effort
 from walras_solvers.optimizer.pools import Curves
-from walras_solvers.optimizer.program import Program
+from walras_solvers.programs import Effort, Floats, Ints, Mask, Program, total
 
 DUST = 1e-9
 """A fill of less value is nothing; about what GLOP's answers err by."""
 
+
+WORTH = 0.3
+"""What an asset's value may bring in surplus, about; where sifting starts from."""
 
 RESTORATIONS = 8
 """Moves of the prices, at most, that look for a balance."""
@@ -42,6 +44,14 @@ class Clearing:
     duals: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Log prices to go to, and about the duals there."""
+
+    delta: Floats
+    duals: Floats
+
+
 def tradable_at(book: Book, delta: Floats) -> Mask:
     """Column → whether limit and collar allow its price."""
     g = book.settlements(delta)
@@ -61,6 +71,7 @@ def clear(
     slack: float = 0.0,
     unit: float = 1.0,
     elastic: bool = False,
+    near: Floats | None = None,
 ) -> Clearing | None:
     """The best fills at the prices `delta`; None where the bounds cannot be kept.
 
@@ -74,6 +85,7 @@ def clear(
         slack: how much of an asset's possible volume conservation may lack; it is paid for.
         unit: value that the program counts in; CP-SAT rounds to 10^-6 of it.
         elastic: groups may get less than they are owed, at a penalty.
+        near: a guess of the duals.
     """
     ok = tradable_at(book, delta)
     picked = np.flatnonzero(ok & (bounds.high > 0))
@@ -94,7 +106,9 @@ def clear(
         program.add(system.assets, lacking, np.ones(len(volume)))
     if elastic:
         soften(program, system)
-    solution = program.solve(effort)
+    if near is None:  # as it is about where supply meets demand
+        near = -WORTH * np.exp(delta)
+    solution = program.solve(effort, (system.assets, near))
     if solution is None:
         return None
     return _clearing(book, curves, delta, system, solution.values, solution.duals)
@@ -109,8 +123,8 @@ def improve(
     effort: Effort,
     *,
     elastic: bool = False,
-) -> Floats | None:
-    """Log prices within `radius` of `at` where, to first order, fills can score most; None if
+) -> Move | None:
+    """To log prices within `radius` of `at` where, to first order, fills can score most; None if
     stuck.
     """
     g = book.settlements(at.delta)
@@ -141,10 +155,12 @@ def improve(
         program.add(rows, moves[home[owing]], -radius * rates[owing])
     if elastic:
         soften(program, system)
-    solution = program.solve(effort)
+    solution = program.solve(
+        effort, (system.assets, at.duals - (0.0 if np.any(at.duals) else WORTH) * np.exp(at.delta))
+    )
     if solution is None:
         return None
-    return at.delta + radius * solution.values[moves]
+    return Move(at.delta + radius * solution.values[moves], solution.duals[system.assets])
 
 
 def shortfall(book: Book, at: Clearing, bounds: Bounds) -> Floats:
@@ -163,7 +179,7 @@ def appease(
     def merit(found: Clearing) -> float:
         return found.score - PENALTY * float(shortfall(book, found, bounds).sum())
 
-    found = clear(book, curves, at.delta, bounds, effort, elastic=True)
+    found = clear(book, curves, at.delta, bounds, effort, elastic=True, near=at.duals)
     if found is None:
         return restore(book, curves, at, bounds, effort)
     radius = 0.01
@@ -173,7 +189,7 @@ def appease(
         moved = improve(book, curves, found, bounds, radius, effort, elastic=True)
         next_ = None
         if moved is not None:
-            next_ = clear(book, curves, moved, bounds, effort, elastic=True)
+            next_ = clear(book, curves, moved.delta, bounds, effort, elastic=True, near=moved.duals)
         if next_ is not None and merit(next_) > merit(found):
             found = next_
         else:
@@ -187,14 +203,14 @@ def restore(
     """A clearing within the bounds at prices near `at`, whose own fills need not balance."""
     radius = 0.02
     for _ in range(RESTORATIONS):
-        found = clear(book, curves, at.delta, bounds, effort)
+        found = clear(book, curves, at.delta, bounds, effort, near=at.duals)
         if found is not None:
             return found
         moved = improve(book, curves, at, bounds, radius, effort)
         if moved is None:
             radius /= 2
         else:
-            at = replace(at, delta=moved)
+            at = replace(at, delta=moved.delta, duals=moved.duals)
     return None
 
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats, total
+from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.conditions import HEADROOM, Bounds
-from walras_solvers.optimizer.effort import Effort
 from walras_solvers.optimizer.fills import Clearing, appease, clear, restore, shortfall
 from walras_solvers.optimizer.pools import Curves
+from walras_solvers.programs import Effort, Floats, total
 
 SLACKS = (1e-4, 0.05)
 """The part of an asset's volume that may lack before prices move. Without any, CP-SAT's rounding

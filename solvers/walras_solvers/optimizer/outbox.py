@@ -10,10 +10,10 @@ from walras_solvers.baseline import GroupBid
 from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.conditions import Bounds
 from walras_solvers.optimizer.drafts import Draft, components, draft, whole
-from walras_solvers.optimizer.effort import Effort
 from walras_solvers.optimizer.fills import Clearing, appease, restore
 from walras_solvers.optimizer.pools import Curves
 from walras_solvers.optimizer.repair import finish, takers
+from walras_solvers.programs import Effort
 
 MENDINGS = 8  # times that fills which cannot be made exact are moved from their limits or left out
 FAIRER = 4  # times that groups which rounding left short are given more, then left out
@@ -42,8 +42,12 @@ class Outbox:
     best: int = 0
     served: set[str] = field(default_factory=set)
 
-    def send(self, book: Book, state: State, effort: Effort, growth: float) -> Iterator[Proposal]:
-        """The state's proposals, if the whole scores more than the best so far, by `growth`."""
+    def send(
+        self, book: Book, state: State, effort: Effort, growth: float, *, parts: bool = True
+    ) -> Iterator[Proposal]:
+        """The state's proposals, if the whole scores more than the best so far, by `growth`; with
+        those for its parts, or without.
+        """
         if state.at.score * book.scale <= self.best * (1 + growth):
             return
         for attempt in range(FAIRER):
@@ -59,7 +63,7 @@ class Outbox:
                 self.best = scored.score
                 self.served = set(scored.surplus)
                 yield from self.post(batch)
-            if attempt == 0:
+            if parts and attempt == 0:
                 yield from self._parts(made)
             if not short:
                 return

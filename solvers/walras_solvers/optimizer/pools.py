@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from walras.sdk import Router, SwapError
-from walras_solvers.optimizer.book import Book, Floats, Ints
+from walras_solvers.optimizer.book import Book
+from walras_solvers.programs import Floats, Ints
 
 POINTS = 12
 """Quotes that make one curve."""

@@ -7,8 +7,9 @@ operation.
 
 import numpy as np
 
-from walras_solvers.optimizer.book import Book, Floats, total
+from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.pools import Curves
+from walras_solvers.programs import Floats, total
 
 SMOOTHING = (0.02, 0.005, 0.001)
 """Bands of the limit price over which an order goes from nothing to all, one after the other."""

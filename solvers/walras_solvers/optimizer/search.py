@@ -6,25 +6,30 @@ deadline only cuts it short.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from walras.sdk import Deadline, Problem, Proposal
 from walras_solvers.baseline import GroupBid
-from walras_solvers.optimizer.book import Book, Floats, Mask, make_book, total
+from walras_solvers.optimizer.book import Book, make_book
+from walras_solvers.optimizer.bridges import bridged
+from walras_solvers.optimizer.climb import QUICK, ROUNDS, STEPS, climb, quick, without_idle
 from walras_solvers.optimizer.conditions import Bounds, free_bounds
-from walras_solvers.optimizer.effort import Effort
-from walras_solvers.optimizer.fills import Clearing, clear, improve, restore
+from walras_solvers.optimizer.fills import Clearing, clear, restore
 from walras_solvers.optimizer.integrality import choose, without_lumps
 from walras_solvers.optimizer.outbox import Outbox, State
-from walras_solvers.optimizer.pools import Curves, make_curves
+from walras_solvers.optimizer.pools import Curves, Edge, make_curves
 from walras_solvers.optimizer.prices import NARROW, WIDE, tatonnement
-from walras_solvers.optimizer.singles import single_bids
+from walras_solvers.optimizer.routes import routed
+from walras_solvers.optimizer.singles import path_bids, ranked, split_bids
+from walras_solvers.programs import Effort, Floats, Mask, total
 
 WORK = 8_000_000  # in all
 SENDING = 0.05  # of the time that is kept for sending
-TATONNEMENT_ROUNDS = 200
-STEPS = 40  # of local improvement from one start
+PATHS = 0.25  # of the time, at most, for single paths
+SPLITS, LARGE_SPLITS = 0.4, 0.15  # and for splits, where something was sent before
+LARGE = 1_000  # columns of a batch of which something is sent before anything is looked for
 KICK = (0.01, 0.003, 0.03, 0.06)  # standard deviations of random moves, in log prices, in turn
 SHAKEN = (1.0, 0.2, 0.5)  # the part of the assets that is moved, in turn
 TIGHT = 1e-4  # an intent this close to its limit may block a move of the prices
@@ -47,37 +52,87 @@ SINGLY = 12  # edges that are tried without one by one
 
 
 def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal]:
-    """Proposals, at most `most`: the batch as a whole, its parts, and groups on their own."""
+    """Proposals, at most `most`: the batch as a whole, its parts, and groups on their own.
+
+    A large batch is first sent as it can be had soon, whether or not that is fair to all; then as
+    fair as the groups' best paths ask for; then, like any other, as their splits do.
+    """
     seconds = deadline.remaining()
     effort = Effort(deadline, WORK, seconds * SENDING)
-    book = make_book(problem)
-    if not book.intents:
-        return
-    singles = single_bids(problem, deadline)
-    ranked = sorted(singles.values(), key=lambda bid: (-bid.score, bid.group))
-    for bid in ranked[:SINGLES_FIRST]:
-        yield bid.proposal
-    outbox = Outbox(problem, singles, most - len(ranked[:SINGLES_FIRST]))
     mending = Effort(deadline, WORK)
+    book = make_book(problem)
+    if not book.intents or effort.seconds == 0.0:
+        return
+    curves = make_curves(book)
+    outbox = Outbox(problem, {}, most)
+    large = len(book.intents) + len(curves.edge) > LARGE
+    start: Floats | None = None
+    if large:
+        for state in quick(book, curves, effort):
+            start = state.at.delta
+            yield from outbox.send(book, state, mending, GROWTH, parts=False)
+    paths = path_bids(problem, deadline.within(seconds * PATHS))
+    for bid in ranked(paths)[: SINGLES_FIRST if large else 0]:
+        yield from outbox.post(bid.proposal)
+    if start is not None:
+        outbox = Outbox(problem, paths, outbox.left)
+        for state in _fair(book, curves, paths, start, effort):
+            start = state.at.delta
+            yield from outbox.send(book, state, mending, GROWTH, parts=False)
+    singles = split_bids(
+        problem, paths, deadline.within(seconds * (LARGE_SPLITS if large else SPLITS))
+    )
+    better = [
+        bid for bid in ranked(singles)[:SINGLES_FIRST] if not large or bid not in paths.values()
+    ]
+    for bid in better:
+        yield from outbox.post(bid.proposal)
+    outbox = Outbox(problem, singles, outbox.left)
     best: State | None = None
-    for best in _states(book, singles, effort):
+    for best in [] if effort.spent else _states(book, curves, singles, start, effort):
         yield from outbox.send(book, best, mending, GROWTH)
     if best is not None:
         yield from outbox.send(book, best, mending, 0.0)
-    for bid in ranked[SINGLES_FIRST:]:
+    for bid in ranked(singles)[SINGLES_FIRST:]:
         if bid.group not in outbox.served:
             yield from outbox.post(bid.proposal)
 
 
-def _states(book: Book, singles: Mapping[str, GroupBid], effort: Effort) -> Iterator[State]:
-    """Better and better states."""
-    curves = make_curves(book)
+def _bounds(book: Book, curves: Curves, singles: Mapping[str, GroupBid]) -> Bounds:
+    """Nothing but what groups must have, if they are served."""
     baselines = np.array(
         [(singles[g].score + 1) / book.scale if g in singles else 0.0 for g in book.groups]
     )
-    bounds = replace(free_bounds(book, curves), baselines=baselines * (1 + FAIRNESS))
+    return replace(free_bounds(book, curves), baselines=baselines * (1 + FAIRNESS))
+
+
+def _fair(
+    book: Book, curves: Curves, singles: Mapping[str, GroupBid], delta: Floats, effort: Effort
+) -> Iterator[State]:
+    """States that serve no group worse than its own bid does, at once and after a short climb."""
+    bounds = _bounds(book, curves, singles)
+    chosen = _choose_one_way(book, curves, bounds, delta, effort)
+    if chosen is None:
+        return
+    decided, at = chosen
+    decided, at = without_idle(book, curves, decided, at, effort)
+    yield State(curves, decided, at)
+    at = climb(book, curves, decided, at, effort, steps=QUICK)
+    yield State(curves, decided, at)
+
+
+def _states(
+    book: Book,
+    curves: Curves,
+    singles: Mapping[str, GroupBid],
+    known: Floats | None,
+    effort: Effort,
+) -> Iterator[State]:
+    """Better and better states, the first ones from `known` log prices."""
+    bounds = _bounds(book, curves, singles)
     best: State | None = None
-    for start in _starts(book, curves, singles):
+    starts = _starts(book, curves, singles)
+    for start in starts if known is None else chain([known], starts):
         before, reached = best, 0.0
         for state in _from_start(book, curves, bounds, start, effort):
             reached = max(reached, state.at.score)
@@ -120,7 +175,7 @@ def _kicked(
     if at is None:
         return None
     for radius in RADII:  # a climb that is stuck with one step may go on with another
-        at = _climb(book, curves, bounds, at, effort, radius=radius, finest=radius / 100)
+        at = climb(book, curves, bounds, at, effort, radius=radius, finest=radius / 100)
         if at.score < best.at.score * NEARLY:
             return None
     return replace(best, at=at)
@@ -137,7 +192,7 @@ def _unblocked(
     at = clear(book, best.curves, best.at.delta, freer, effort)
     if at is None:
         return None
-    delta = _climb(book, best.curves, freer, at, effort, steps=STEPS // 4).delta
+    delta = climb(book, best.curves, freer, at, effort, steps=STEPS // 4).delta
     return clear(book, best.curves, delta, best.bounds, effort)
 
 
@@ -149,7 +204,7 @@ def _from_start(
         free = without_lumps(book, bounds)
         at = clear(book, curves, delta, free, effort)
         if at is not None:
-            at = _climb(book, curves, free, at, effort)
+            at = climb(book, curves, free, at, effort)
             yield from _with_pools(book, curves, free, at, effort)
             delta = at.delta
         if not np.any(book.lumpy | book.coarse):
@@ -160,7 +215,7 @@ def _from_start(
         if chosen is None or effort.spent:
             return
         decided, at = chosen
-        at = _climb(book, curves, decided, at, effort, steps=STEPS // 4)
+        at = climb(book, curves, decided, at, effort, steps=STEPS // 4)
         yield from _with_pools(book, curves, decided, at, effort)
         if at.score <= score * (1 + SAME):
             return
@@ -212,21 +267,44 @@ def _with_pools(
         yield State(curves, bounds, at)
         return
     bounds, at = _prune(book, curves, bounds, at, effort)
+    around = {curves.edges[j]: float(at.y[j]) for j in np.flatnonzero(at.y > 0)}
+    last = None
+    for last in _refined(book, curves, bounds, at, around, effort):
+        yield last
+    if last is None or effort.spent:
+        return
+    used = {last.curves.edges[j]: float(last.at.y[j]) for j in np.flatnonzero(last.at.y > 0)}
+    tried = [used.keys()]
+    for planned in (routed(book, last.at, effort), bridged(book, last.at, used)):
+        if planned and planned.keys() not in tried:
+            tried.append(planned.keys())
+            yield from _refined(book, last.curves, last.bounds, last.at, planned, effort)
+
+
+def _refined(
+    book: Book,
+    curves: Curves,
+    bounds: Bounds,
+    at: Clearing,
+    around: dict[Edge, float],
+    effort: Effort,
+) -> Iterator[State]:
+    """States with these edges only, their curves finer and finer around their flows."""
     for width in WIDTHS:
-        around = {curves.edges[j]: float(at.y[j]) for j in np.flatnonzero(at.y > 0)}
         curves = make_curves(book, around, width)
         spare = _leg_atoms(book, at)
         for edge, value in around.items():
             for asset in (edge.asset_in, edge.asset_out):
                 spare[book.index[asset]] += SPARE * value
         bounds = replace(bounds, edges=np.ones(len(curves.edges), dtype=np.bool_), spare=spare)
-        again = restore(book, curves, at, bounds, effort)
+        again = restore(book, curves, replace(at, y=np.zeros(len(curves.edges))), bounds, effort)
         if again is None:
             return
-        at = _climb(book, curves, bounds, again, effort, steps=STEPS // 4)
+        at = climb(book, curves, bounds, again, effort, steps=STEPS // 4)
         yield State(curves, bounds, at)
-        if not np.any(at.y > 0):
-            break
+        around = {curves.edges[j]: float(at.y[j]) for j in np.flatnonzero(at.y > 0)}
+        if not around:
+            return
 
 
 def _leg_atoms(book: Book, at: Clearing) -> Floats:
@@ -277,36 +355,10 @@ def _without(
     tried = replace(bounds, edges=fewer)
     found = restore(book, curves, at, tried, effort)
     if found is not None:
-        found = _climb(book, curves, tried, found, effort, steps=2)
+        found = climb(book, curves, tried, found, effort, steps=2)
         if found.score >= at.score:
             return fewer & (found.y > 0), found
     return used, at
-
-
-def _climb(
-    book: Book,
-    curves: Curves,
-    bounds: Bounds,
-    at: Clearing,
-    effort: Effort,
-    *,
-    radius: float = 0.01,
-    finest: float = 1e-7,
-    steps: int = STEPS,
-) -> Clearing:
-    """Move prices as long as the fills there score more."""
-    for _ in range(steps):
-        if effort.spent or radius < finest:
-            break
-        delta = improve(book, curves, at, bounds, radius, effort)
-        found = None
-        if delta is not None:
-            found = clear(book, curves, delta, bounds, effort)
-        if found is not None and found.score > at.score + 1e-7 * abs(at.score):
-            at, radius = found, min(radius * 2, 0.03)
-        else:
-            radius /= 4
-    return at
 
 
 def _starts(book: Book, curves: Curves, singles: Mapping[str, GroupBid]) -> Iterator[Floats]:
@@ -316,7 +368,7 @@ def _starts(book: Book, curves: Curves, singles: Mapping[str, GroupBid]) -> Iter
         yield _singles_start(book, singles)
     yield zero
     for reach in (NARROW, WIDE):
-        yield tatonnement(book, curves, zero, TATONNEMENT_ROUNDS, reach)
+        yield tatonnement(book, curves, zero, ROUNDS, reach)
 
 
 def _singles_start(book: Book, singles: Mapping[str, GroupBid]) -> Floats:

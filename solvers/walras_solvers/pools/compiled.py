@@ -1,7 +1,7 @@
 """Compiling kernels, and the array types they share."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numba
 import numpy as np
@@ -19,8 +19,21 @@ def compiled(function: F) -> F:
     Numba's cache looks at one file at a time: after a change in a kernel that others call, delete
     the __pycache__ folders beside them.
     """
+    return _made(function, "never")
+
+
+def inlined(function: F) -> F:
+    """Likewise, as a part of each kernel that calls it.
+
+    Each call that is left counts the references to all arrays among its arguments; with tens of
+    them that takes longer than a short loop.
+    """
+    return _made(function, "always")
+
+
+def _made(function: F, inline: Literal["never", "always"]) -> F:
     try:
-        made = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        made = numba.njit(cache=True, nogil=True, error_model="numpy", inline=inline)(function)
     except RuntimeError:  # no folder to write to, as in a read-only image without a home
-        made = numba.njit(nogil=True, error_model="numpy")(function)
+        made = numba.njit(nogil=True, error_model="numpy", inline=inline)(function)
     return cast("F", made)

@@ -10,15 +10,15 @@ from walras_solvers.pools.compiled import Reals, compiled
 
 
 @compiled
-def sweep_pairs(pairs: Pairs, root: Reals, half: Reals, weight: Reals) -> float:
-    """All pairs: their gains' sum; adds to `half`, writes weights from place 0 on.
+def sweep_pairs(pairs: Pairs, count: int, root: Reals, half: Reals, weight: Reals) -> float:
+    """The first `count` pairs: their gains' sum; adds to `half`, writes weights from place 0 on.
 
     A pool with reserves x, y and γ = 1 − fee gains (√(ν_y·y) − √(ν_x·x/γ))² by selling x into it,
     where that difference is positive.
     """
     value = 0.0
     at, inside, total = -1, 0.0, 0.0
-    for p in range(len(pairs.left)):
+    for p in range(count):
         a, b = pairs.left[p], pairs.right[p]
         loss = pairs.loss[p]
         x, y = pairs.root_left[p], pairs.root_right[p]
@@ -40,9 +40,9 @@ def sweep_pairs(pairs: Pairs, root: Reals, half: Reals, weight: Reals) -> float:
 
 
 @compiled
-def trade_pairs(pairs: Pairs, root: Reals, net: Reals) -> None:
+def trade_pairs(pairs: Pairs, count: int, root: Reals, net: Reals) -> None:
     """Writes atoms paid out less taken in, two for each pair, from place 0 on."""
-    for p in range(len(pairs.left)):
+    for p in range(count):
         loss = pairs.loss[p]
         x, y = pairs.root_left[p], pairs.root_right[p]
         s, t = root[pairs.left[p]], root[pairs.right[p]]

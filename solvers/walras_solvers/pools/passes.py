@@ -40,9 +40,15 @@ def sweep_half(pools: Pools, root: Reals, half: Reals, weight: Reals) -> float:
     Assets of which root is 0 are left out, if those of all their pools are.
     """
     half[:] = 0.0
-    value = sweep_pairs(pools.pairs, root, half, weight)
-    edge = len(pools.pairs.left)
-    value += sweep_ladders(pools.ladders, root, half, weight, edge)
+    count = len(pools.pairs.left)
+    value = sweep_pairs(pools.pairs, count, root, half, weight)
+    return value + sweep_others(pools, root, half, weight, count)
+
+
+@compiled
+def sweep_others(pools: Pools, root: Reals, half: Reals, weight: Reals, edge: int) -> float:
+    """All that are no pairs: their gains' sum; adds to `half`, writes weights from `edge` on."""
+    value = sweep_ladders(pools.ladders, root, half, weight, edge)
     edge += len(pools.ladders.source)
     if len(pools.weighted.kept) + len(pools.stable.kept_in):
         net = np.empty(MOST_ASSETS)
@@ -69,8 +75,14 @@ def trades(pools: Pools, root: Reals, net: Reals) -> None:
         root: √ν by asset, n, positive.
         net: one for each slot.
     """
-    trade_pairs(pools.pairs, root, net)
-    slot = 2 * len(pools.pairs.left)
+    count = len(pools.pairs.left)
+    trade_pairs(pools.pairs, count, root, net)
+    trade_others(pools, root, net, 2 * count)
+
+
+@compiled
+def trade_others(pools: Pools, root: Reals, net: Reals, slot: int) -> None:
+    """Likewise of all that are no pairs, from `slot` on."""
     trade_ladders(pools.ladders, root, net, slot)
     slot += 2 * len(pools.ladders.source)
     weight = np.empty(MOST_ASSETS * MOST_ASSETS)

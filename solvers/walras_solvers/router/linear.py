@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from walras_solvers.pools import Ints, Reals, compiled
+from walras_solvers.pools.compiled import inlined
 
 DENSE = 300
 """Up to so many assets a system that conjugate gradients do not end soon is factorised."""
@@ -35,17 +36,7 @@ class System(NamedTuple):
     product: Reals
 
 
-def make_system(rows: int, edges: int) -> System:
-    """Space that is not yet written."""
-    return System(
-        np.empty(edges, dtype=np.int64),
-        np.empty(edges, dtype=np.int64),
-        np.empty(edges),
-        *(np.empty(rows) for _ in range(6)),
-    )
-
-
-@compiled
+@inlined
 def solve(system: System, edges: int, tolerance: float) -> int:
     """x, so that the residual is `tolerance` of what it is at 0, in the norm of D^(-1).
 

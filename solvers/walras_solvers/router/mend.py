@@ -1,92 +1,105 @@
 """From trades that almost add up to trades that do.
 
 Each asset hands what it has left over, or lacks, to one trade that leads on towards the target, and
-so on from the farthest asset to the target itself.
+so on, the farthest assets first, to the target itself.
 """
 
 import numpy as np
 
-from walras_solvers.pools import Ladders, Pools, Reals, compiled
-
-FAR = 1 << 30
+from walras_solvers.pools import Ladders, Pairs, Pools, Reals, compiled
 
 
 @compiled
-def mend(pools: Pools, supply: Reals, target: int, root: Reals, net: Reals) -> float:
+def mend(
+    pools: Pools, pairs: Pairs, count: int, supply: Reals, target: int, root: Reals, net: Reals
+) -> float:
     """Changes `net` so that nothing lacks beside the target; the atoms of it that come out.
 
     Only pairs and ladders are changed. What still lacks then is taken off at its price.
 
     Args:
         pools: n assets.
+        pairs: instead of the pools' own.
+        count: how many of them there are.
         supply: atoms of each asset to begin with, n.
         target: an asset.
         root: √ν, n.
         net: by slot: atoms paid out less taken in.
     """
     n = len(root)
+    ladders = pools.ladders
+    simple = count + len(ladders.source)
     left = supply.copy()
-    for s in range(len(net)):
-        left[pools.slot[s]] += net[s]
-    simple = len(pools.pairs.left) + len(pools.ladders.source)
-    level = np.full(n, FAR)
-    level[target] = 0
-    depth = 0
-    found = True
-    while found:
-        found = False
-        for u in range(simple):
-            given = 0 if net[2 * u] < 0.0 else 1
-            if net[2 * u + given] < 0.0:
-                a, b = pools.slot[2 * u + given], pools.slot[2 * u + 1 - given]
-                if level[b] == depth and level[a] == FAR:
-                    level[a] = depth + 1
-                    found = True
-        depth += 1
-    # Of the trades that lead an asset on, the one with the most room.
-    onward = np.full(n, -1)
-    most = np.zeros(n)
+    # Of each trade: its slot and asset on the side of the input, and the asset it pays.
+    taking, given, gained = np.empty((3, simple), np.int64)
+    moving = 0
     for u in range(simple):
-        given = 0 if net[2 * u] < 0.0 else 1
-        a, b = pools.slot[2 * u + given], pools.slot[2 * u + 1 - given]
-        if level[b] < level[a] and -net[2 * u + given] > most[a]:
-            most[a] = -net[2 * u + given]
-            onward[a] = 2 * u + given
-    order = np.argsort(-level)
-    lacking = 0.0
-    for k in range(n):
-        a = order[k]
-        if a == target or left[a] == 0.0:
+        if net[2 * u] == 0.0 and net[2 * u + 1] == 0.0:
             continue
-        slot = onward[a]
-        if slot >= 0:
-            u = slot // 2
-            other = 2 * u + 1 - slot % 2
+        k = u - count
+        a, b = (pairs.left[u], pairs.right[u]) if k < 0 else (ladders.source[k], ladders.target[k])
+        left[a] += net[2 * u]
+        left[b] += net[2 * u + 1]
+        second = net[2 * u] >= 0.0
+        taking[moving] = 2 * u + second
+        given[moving], gained[moving] = (b, a) if second else (a, b)
+        moving += net[2 * u + second] < 0.0
+    for k in range(len(pools.weighted.asset)):
+        left[pools.weighted.asset[k]] += net[2 * simple + k]
+    for k in range(len(pools.stable.asset)):
+        left[pools.stable.asset[k]] += net[2 * simple + len(pools.weighted.asset) + k]
+    # Assets from which trades lead to the target: an order in which each leads to one before it.
+    order, rank = np.empty(n, np.int64), np.full(n, n)
+    order[0], rank[target] = target, 0
+    ranked, before = 1, 0
+    while before < ranked < n:
+        before = ranked
+        for m in range(moving):
+            if rank[given[m]] == n and rank[gained[m]] < n:
+                order[ranked], rank[given[m]] = given[m], ranked
+                ranked += 1
+    # Of the trades that lead an asset on, the one with the most room.
+    onward, most = np.full(n, -1), np.zeros(n)
+    for m in range(moving):
+        a = given[m]
+        if rank[gained[m]] < rank[a] and -net[taking[m]] > most[a]:
+            most[a] = -net[taking[m]]
+            onward[a] = taking[m]
+    for k in range(ranked - 1, 0, -1):
+        a = order[k]
+        if left[a] != 0.0:
+            slot = onward[a]
+            u, other = slot // 2, slot ^ 1
             taken = max(-net[slot] + left[a], 0.0)
-            taken, paid = _pays(pools, u, slot % 2, taken)
+            if u < count:
+                taken, paid = _pays(pairs, u, slot % 2, taken)
+                b = pairs.left[u] if slot % 2 else pairs.right[u]
+            else:
+                taken, paid = _down(ladders, u - count, taken)
+                b = ladders.target[u - count]
             left[a] += -net[slot] - taken
-            left[pools.slot[other]] += paid - net[other]
+            left[b] += paid - net[other]
             net[slot], net[other] = -taken, paid
-        if left[a] < 0.0:
-            lacking -= left[a] * root[a] * root[a]
+    lacking = 0.0
+    for a in range(n):
+        if a != target:
+            lacking -= min(left[a], 0.0) * root[a] * root[a]
     return float(left[target] - lacking)
 
 
 @compiled
-def _pays(pools: Pools, u: int, given: int, taken: float) -> tuple[float, float]:
-    """(atoms in, atoms out) of a pair or ladder for `taken` atoms, or as many as it takes."""
-    pairs = pools.pairs
-    if u < len(pairs.left):
-        x, y = pairs.root_left[u] ** 2, pairs.root_right[u] ** 2
-        if given == 1:
-            x, y = y, x
-        kept = taken / (pairs.loss[u] * pairs.loss[u])
-        return taken, y * kept / (x + kept)
-    return _down(pools.ladders, u - len(pairs.left), taken)
+def _pays(pairs: Pairs, u: int, given: int, taken: float) -> tuple[float, float]:
+    """(atoms in, atoms out) of a pair for `taken` atoms."""
+    x, y = pairs.root_left[u] ** 2, pairs.root_right[u] ** 2
+    if given == 1:
+        x, y = y, x
+    kept = taken / (pairs.loss[u] * pairs.loss[u])
+    return taken, y * kept / (x + kept)
 
 
 @compiled
 def _down(ladders: Ladders, ladder: int, taken: float) -> tuple[float, float]:
+    """The same of a ladder, or of as many atoms as it takes."""
     first, last = ladders.start[ladder], ladders.start[ladder + 1] - 1
     low, high = first, last
     while low < high:  # the last stretch that begins before so much is taken

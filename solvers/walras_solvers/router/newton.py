@@ -20,9 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walras_solvers.pools import Pools, Reals, compiled
-from walras_solvers.pools.passes import sweep_half
-from walras_solvers.router.linear import System, make_system, solve
+from walras_solvers.pools import Pairs, Pools, Reals, compiled
+from walras_solvers.pools.compiled import inlined
+from walras_solvers.pools.curves import sweep_pairs
+from walras_solvers.pools.passes import sweep_others
+from walras_solvers.router.linear import System, solve
+from walras_solvers.router.near import Box, around, inside, narrowed
+from walras_solvers.router.space import Parts
 
 STEPS = 100
 """Of Newton's method; some ten are used."""
@@ -36,7 +40,9 @@ DECREASE = 1e-4
 LEAST_FACTOR = 0.1
 """No step makes a root price smaller than this part of what it was."""
 
-START_TOLERANCE = 1e-3
+FIRST_STEP = 2e-4
+"""Guessed, for a box of prices to begin with."""
+
 LOOSEST, TIGHTEST = 0.1, 1e-5
 """Of a step's linear system: as the square root of the residual, within these."""
 
@@ -56,24 +62,6 @@ PATIENCE = 6
 """Steps in a row that may bring neither the dual nor the residual down."""
 
 
-class Space(NamedTuple):
-    """What the method writes to: nothing is allocated while it runs.
-
-    Attributes:
-        system: for the steps.
-        half, other_half: half the gradients by σ, n each.
-        weight, other_weight: by edge.
-        trial: σ to be tried, n.
-    """
-
-    system: System
-    half: Reals
-    other_half: Reals
-    weight: Reals
-    other_weight: Reals
-    trial: Reals
-
-
 class Ended(NamedTuple):
     """How a search ended.
 
@@ -90,23 +78,10 @@ class Ended(NamedTuple):
     products: int
 
 
-def make_space(pools: Pools, assets: int) -> Space:
-    """Space for all searches over these pools, one at a time."""
-    edges = len(pools.left)
-    return Space(
-        make_system(assets, edges),
-        np.empty(assets),
-        np.empty(assets),
-        np.empty(edges),
-        np.empty(edges),
-        np.empty(assets),
-    )
-
-
 @compiled
 def minimise(
-    pools: Pools, supply: Reals, target: int, root: Reals, space: Space, tolerance: float
-) -> Ended:
+    pools: Pools, supply: Reals, target: int, root: Reals, space: Parts, tolerance: float
+) -> tuple[Ended, Box]:
     """Prices that minimise the dual.
 
     Args:
@@ -114,20 +89,24 @@ def minimise(
         supply: atoms of each asset that are to be sold, n; below 0, that are to be bought.
         target: the asset with price 1.
         root: σ to begin with, n, 1 at `target`; written: where the search ended.
-        space: of these pools.
+        space: for these pools; `space.near` holds the pairs that can trade near the end.
         tolerance: the residual that is small enough, as a part of the dual's value.
+
+    Returns:
+        How it ended, and the box that it ended in.
     """
     n = len(root)
     smooth = len(pools.left) == len(pools.pairs.left) and supply.min() >= 0.0
     half, other_half = space.half, space.other_half
     weight, other_weight = space.weight, space.other_weight
-    system = space.system
-    value = _dual(pools, supply, root, half, weight)
+    system, near = space.system, space.near
+    system.x[:] = FIRST_STEP
+    box = around(pools.pairs, near, root, system.x)
+    value = _dual(pools, near.pairs, box.within, supply, root, half, weight)
     residual = least = lowest = np.inf
     hold = 0.0
     idle = 0
-    passes, products = 1, 0
-    steps = 0
+    steps, passes, products = 0, 1, 0
     while steps < STEPS:
         residual = lift = 0.0
         for i in range(n):
@@ -143,7 +122,16 @@ def minimise(
             break
         part = residual / size
         edges = _newton_system(
-            pools, root, half, weight, target, smooth, hold * min(1.0, part), system
+            pools,
+            near.pairs,
+            box.within,
+            root,
+            half,
+            weight,
+            target,
+            smooth,
+            hold * min(1.0, part),
+            system,
         )
         products += solve(system, edges, min(LOOSEST, max(TIGHTEST, np.sqrt(part))))
         slope = 0.0
@@ -152,8 +140,9 @@ def minimise(
             slope -= 2.0 * system.right[i] * system.x[i]
             if system.x[i] < 0.0:
                 longest = min(longest, (LEAST_FACTOR - 1.0) / system.x[i])
-        step = _along(
-            pools, supply, root, value, slope, longest, size, other_half, other_weight, space
+        box = narrowed(near, box, root, system.x)
+        step, box = _along(
+            pools, supply, root, value, slope, longest, size, other_half, other_weight, space, box
         )
         passes += int(step.passes)
         if step.far:
@@ -167,7 +156,10 @@ def minimise(
         root[:] = space.trial
         half, other_half = other_half, half
         weight, other_weight = other_weight, weight
-    return Ended(value, residual, steps, passes, products)
+    if not inside(near, root):  # the last step was given up, outside of the box around them
+        system.x[:] = 0.0
+        box = around(pools.pairs, near, root, system.x)
+    return Ended(value, residual, steps, passes, products), box
 
 
 class _Length(NamedTuple):
@@ -186,7 +178,7 @@ class _Length(NamedTuple):
     passes: int
 
 
-@compiled
+@inlined
 def _along(
     pools: Pools,
     supply: Reals,
@@ -197,8 +189,9 @@ def _along(
     size: float,
     half: Reals,
     weight: Reals,
-    space: Space,
-) -> _Length:
+    space: Parts,
+    box: Box,
+) -> tuple[_Length, Box]:
     """Sought along the step is where the slope is half as steep, by Newton's method again.
 
     Writes space.trial, and `half` and `weight` there.
@@ -212,7 +205,9 @@ def _along(
     for turn in range(TURNS):
         for i in range(n):
             trial[i] = root[i] * (1.0 + factor * x[i])
-        tried = _dual(pools, supply, trial, half, weight)
+        if not inside(space.near, trial):
+            box = around(pools.pairs, space.near, trial, x)
+        tried = _dual(pools, space.near.pairs, box.within, supply, trial, half, weight)
         ahead = 0.0
         for i in range(n):
             ahead += 2.0 * half[i] * root[i] * x[i]
@@ -230,17 +225,24 @@ def _along(
             low = factor
         else:
             high = factor
-        bend = _bend(pools, root, trial, half, weight, space.system)
+        bend = _bend(pools, space.near.pairs, box.within, root, trial, half, weight, space.system)
         factor -= ahead / bend if bend > 0.0 else 0.0
         if not low < factor < high:
             factor = 0.5 * (low + high) if high < np.inf else 4.0 * low
         factor = min(factor, longest)
-    return _Length(taken, far, tried, turn + 1)
+    return _Length(taken, far, tried, turn + 1), box
 
 
-@compiled
+@inlined
 def _bend(
-    pools: Pools, root: Reals, trial: Reals, half: Reals, weight: Reals, system: System
+    pools: Pools,
+    pairs: Pairs,
+    count: int,
+    root: Reals,
+    trial: Reals,
+    half: Reals,
+    weight: Reals,
+    system: System,
 ) -> float:
     """The dual's second derivative by the length of the step root·x, at `trial`."""
     step = system.direction  # scratch, between two systems
@@ -248,17 +250,33 @@ def _bend(
     for i in range(len(root)):
         step[i] = root[i] * system.x[i] / trial[i] if trial[i] > 0.0 else 0.0
         bend += 2.0 * half[i] * trial[i] * step[i] * step[i]
-    for e in range(len(weight)):
-        if weight[e] > 0.0:
-            gap = step[pools.left[e]] - step[pools.right[e]]
-            bend += 4.0 * weight[e] * gap * gap
+    for e in range(count):
+        gap = step[pairs.left[e]] - step[pairs.right[e]]
+        bend += 4.0 * weight[e] * gap * gap
+    first = len(pools.pairs.left)
+    for e in range(first, len(pools.left)):
+        gap = step[pools.left[e]] - step[pools.right[e]]
+        bend += 4.0 * weight[count + e - first] * gap * gap
     return bend
 
 
-@compiled
-def _dual(pools: Pools, supply: Reals, root: Reals, half: Reals, weight: Reals) -> float:
-    """The dual's value; writes half of its gradient by σ, and the weights."""
-    value = sweep_half(pools, root, half, weight)
+@inlined
+def _dual(
+    pools: Pools,
+    pairs: Pairs,
+    count: int,
+    supply: Reals,
+    root: Reals,
+    half: Reals,
+    weight: Reals,
+) -> float:
+    """The dual's value; writes half of its gradient by σ, and the weights: those of the pairs, then
+    of all other edges.
+    """
+    half[:] = 0.0
+    value = sweep_pairs(pairs, count, root, half, weight)
+    if len(pools.left) > len(pools.pairs.left):
+        value += sweep_others(pools, root, half, weight, count)
     for i in range(len(root)):
         if supply[i] != 0.0:
             value += supply[i] * root[i] * root[i]
@@ -266,9 +284,11 @@ def _dual(pools: Pools, supply: Reals, root: Reals, half: Reals, weight: Reals) 
     return value
 
 
-@compiled
+@inlined
 def _newton_system(
     pools: Pools,
+    pairs: Pairs,
+    count: int,
     root: Reals,
     half: Reals,
     weight: Reals,
@@ -289,22 +309,19 @@ def _newton_system(
         diagonal[i] = worth if smooth else max(worth, 0.0)
     right[target] = 0.0
     edges = 0
-    for e in range(len(weight)):
+    for e in range(count):
         w = 2.0 * weight[e]
-        if w == 0.0:
-            if hold == 0.0:
-                continue
-            a, b = pools.left[e], pools.right[e]
+        a, b = pairs.left[e], pairs.right[e]
+        if w == 0.0 and hold > 0.0:
+            w = hold * root[a] * root[b] * pairs.root_left[e] * pairs.root_right[e]
+        edges = _link(system, edges, target, a, b, w)
+    first = len(pools.pairs.left)
+    for e in range(first, len(pools.left)):
+        w = 2.0 * weight[count + e - first]
+        a, b = pools.left[e], pools.right[e]
+        if w == 0.0 and hold > 0.0:
             w = hold * root[a] * root[b] * pools.near_left[e] * pools.near_right[e]
-        else:
-            a, b = pools.left[e], pools.right[e]
-        diagonal[a] += w
-        diagonal[b] += w
-        if target not in (a, b):
-            system.first[edges] = a
-            system.second[edges] = b
-            system.weight[edges] = w
-            edges += 1
+        edges = _link(system, edges, target, a, b, w)
     for i in range(len(root)):
         # Where all that trades an asset is at its limits nothing bends; a price then changes by its
         # half or doubles, about.
@@ -316,64 +333,15 @@ def _newton_system(
 
 
 @compiled
-def start(pools: Pools, supply: Reals, target: int, root: Reals, space: Space) -> None:
-    """Writes σ to begin with: what minimises the dual if each edge were a pool without a fee.
-
-    Assets that no pools connect with the target get 0.
-    """
-    n = len(root)
-    root[:] = 0.0
-    root[target] = 1.0
-    m = len(pools.left)
-    found = True
-    forward = True
-    while found:  # prices along the first edges found, outwards
-        found = False
-        for k in range(m):
-            e = k if forward else m - 1 - k
-            a, b = pools.left[e], pools.right[e]
-            if root[a] > 0.0 and root[b] == 0.0:
-                root[b] = root[a] * pools.near_left[e] / pools.near_right[e]
-                found = True
-            elif root[b] > 0.0 and root[a] == 0.0:
-                root[a] = root[b] * pools.near_right[e] / pools.near_left[e]
-                found = True
-        forward = not forward
-    system = space.system
-    diagonal, right = system.diagonal, system.right
-    for i in range(n):
-        worth = max(supply[i], 0.0) * root[i] * root[i]
-        diagonal[i] = worth
-        right[i] = -worth
-    edges = 0
-    for e in range(m):
-        a, b = pools.left[e], pools.right[e]
-        u, v = root[a] * pools.near_left[e], root[b] * pools.near_right[e]
-        if u == 0.0:
-            continue
-        diagonal[a] += u * u
-        diagonal[b] += v * v
-        right[a] += u * (v - u)
-        right[b] += v * (u - v)
-        if target not in (a, b):
-            system.first[edges] = a
-            system.second[edges] = b
-            system.weight[edges] = u * v
-            edges += 1
-    for i in range(n):
-        if not diagonal[i] > 0.0:
-            diagonal[i] = 1.0
-    diagonal[target] = 1.0
-    right[target] = 0.0
-    solve(system, edges, START_TOLERANCE)
-    for i in range(n):
-        root[i] *= max(1.0 + system.x[i], LEAST_FACTOR)
-
-
-@compiled
-def search(
-    pools: Pools, supply: Reals, target: int, root: Reals, space: Space, tolerance: float
-) -> Ended:
-    """`start`, then `minimise`."""
-    start(pools, supply, target, root, space)
-    return minimise(pools, supply, target, root, space, tolerance)
+def _link(system: System, edges: int, target: int, a: int, b: int, w: float) -> int:
+    """Adds an edge, if it weighs anything; how many there are then."""
+    if w == 0.0:
+        return edges
+    system.diagonal[a] += w
+    system.diagonal[b] += w
+    if target in (a, b):
+        return edges
+    system.first[edges] = a
+    system.second[edges] = b
+    system.weight[edges] = w
+    return edges + 1

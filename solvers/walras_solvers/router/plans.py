@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walras_solvers.pools import Pools, Reals, make_pools, pair_arrays, trades
+from walras_solvers.pools import Pools, Reals, compiled, make_pools, pair_arrays
+from walras_solvers.pools.curves import trade_pairs
+from walras_solvers.pools.passes import trade_others
 from walras_solvers.router.mend import mend
-from walras_solvers.router.newton import Space, make_space, search
+from walras_solvers.router.newton import minimise
+from walras_solvers.router.space import Space, make_space, parts
+from walras_solvers.router.start import start
 
 TOLERANCE = 1e-10
 """Of the residual, as a part of the dual's value."""
@@ -59,7 +63,7 @@ def route(
         space: of these pools, to be used again; None: made.
         tolerance: for the search, see `minimise`.
     """
-    count = max(assets, sell + 1, buy + 1, int(pools.slot.max(initial=0)) + 1)
+    count = assets or max(sell + 1, buy + 1, int(pools.slot.max(initial=0)) + 1)
     supply = np.zeros(count)
     supply[sell] = amount
     return plan(pools, supply, buy, space=space, tolerance=tolerance)
@@ -83,14 +87,41 @@ def plan(
         space: as of `route`.
         tolerance: as of `route`.
     """
-    root = np.empty(len(supply))
+    root, net = np.empty(len(supply)), np.zeros(len(pools.slot))
     space = space or make_space(pools, len(supply))
-    ended = search(pools, supply, target, root, space, tolerance)
-    net = np.empty(len(pools.slot))
-    trades(pools, root, net)
-    paid = mend(pools, supply, target, root, net)
-    gap = (ended.value - paid) / abs(ended.value) if ended.value else 0.0
-    return Plan(net, paid, ended.value, gap, root, ended.steps, ended.passes)
+    value, paid, steps, passes = _plan(pools, supply, target, root, net, space, tolerance)
+    gap = (value - paid) / abs(value) if value else 0.0
+    return Plan(net, paid, value, gap, root, steps, passes)
+
+
+@compiled
+def _plan(
+    pools: Pools,
+    supply: Reals,
+    target: int,
+    root: Reals,
+    net: Reals,
+    space: Space,
+    tolerance: float,
+) -> tuple[float, float, int, int]:
+    """Writes `root` and `net`, which is 0 before: the dual's value, what is paid, steps, passes."""
+    room = parts(space, pools, len(root))
+    start(pools, supply, target, root, room.system)
+    ended, box = minimise(pools, supply, target, root, room, tolerance)
+    near, part = room.near, room.net
+    slot = 2 * box.within
+    trade_pairs(near.pairs, box.within, root, part)
+    if len(pools.left) > len(pools.pairs.left):
+        trade_others(pools, root, part, slot)
+    paid = mend(pools, near.pairs, box.within, supply, target, root, part)
+    for k in range(box.within):
+        u = near.unit[k]
+        net[2 * u] = part[2 * k]
+        net[2 * u + 1] = part[2 * k + 1]
+    others = 2 * len(pools.pairs.left)
+    for s in range(others, len(net)):
+        net[s] = part[slot + s - others]
+    return ended.value, paid, ended.steps, ended.passes
 
 
 def warm() -> None:

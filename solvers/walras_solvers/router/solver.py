@@ -32,7 +32,7 @@ class Router:
         whole = deadline.remaining()
         room = problem.rules.max_bids
         paths: dict[str, GroupBid] = {}
-        for bid in group_bids(problem, Deadline.after(PATHS_SHARE * whole)):
+        for bid in group_bids(problem, deadline.within(PATHS_SHARE * whole)):
             if deadline.passed or len(paths) == room:
                 return
             paths[bid.group] = bid

@@ -10,8 +10,8 @@ from walras.sdk import ATOMS_PER_PRICE, AnyVenue, Bridge, Route
 from walras.sdk import Router as Paths
 from walras_solvers.pools import Ints, make_liquidity, units
 from walras_solvers.router.execute import Leg, Split, execute, legs
-from walras_solvers.router.newton import make_space
 from walras_solvers.router.plans import plan
+from walras_solvers.router.space import make_space
 from walras_solvers.router.sparse import sparsify
 
 LEAST_COST = 1e-9
