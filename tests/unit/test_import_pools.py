@@ -148,16 +148,6 @@ def test_uniswap_pools_are_exact() -> None:
     assert parse_market(render_market(market)) == market
 
 
-def test_a_token_writes_nothing_to_a_terminal_but_its_name() -> None:
-    tokens = weighted()["tokens"]
-    tokens[0]["symbol"], tokens[1]["symbol"] = "\x1b[2JWE\u202eTH", "\r\n"
-    market, _ = import_balancer(as_file(weighted(tokens=tokens)))
-    assert [asset.symbol for asset in market.assets] == ["[2JWETH", USDC[:32]]
-    assert parse_market(render_market(market)) == market
-    with pytest.raises(InvalidInput, match="can be printed"):
-        parse_market(render_market(market).replace(b"[2JWETH", b"\\u001b"))
-
-
 @pytest.mark.parametrize(
     ("pool", "reason"),
     [
