@@ -61,9 +61,11 @@ def test_no_bid_is_rejected(name: str) -> None:
 
 def judge(problem: Problem, solver: Solver) -> int:
     """Have the engine's rules judge what a node would send; the number of bids."""
-    ids = set()
+    ids: set[bytes] = set()
     for proposal in solver.solve(problem, Deadline.after(SECONDS)):
-        ids.add(accepted(problem, proposal))
+        bid_id = accepted(problem, proposal)
+        assert bid_id not in ids, "sent twice"
+        ids.add(bid_id)
     assert len(ids) <= problem.rules.max_bids
     return len(ids)
 

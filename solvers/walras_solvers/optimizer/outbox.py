@@ -33,12 +33,15 @@ class Outbox:
     """What was sent, so that only what is better follows.
 
     Attributes:
+        most: proposals, in all.
+        sent: all of them.
         served: groups that the best batch bid serves.
     """
 
     problem: Problem
     singles: Mapping[str, GroupBid]
-    left: int
+    most: int
+    sent: list[Proposal] = field(default_factory=list)
     best: int = 0
     served: set[str] = field(default_factory=set)
 
@@ -81,10 +84,14 @@ class Outbox:
                     yield from self.post(part)
 
     def post(self, proposal: Proposal) -> Iterator[Proposal]:
-        """The proposal, if there is room for it."""
-        if self.left > 0:
-            self.left -= 1
+        """The proposal, if there is room for it and it was not sent before."""
+        if len(self.sent) < self.most and proposal not in self.sent:
+            self.sent.append(proposal)
             yield proposal
+
+    def judged_by(self, singles: Mapping[str, GroupBid]) -> None:
+        """Begin anew with what is better, as groups must have at least these bids' scores now."""
+        self.singles, self.best, self.served = singles, 0, set()
 
     def _short(self, surplus: Mapping[str, int]) -> dict[str, int]:
         """Group → how much less the bid brings it than its own bid does."""

@@ -75,19 +75,16 @@ def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal
     for bid in ranked(paths)[: SINGLES_FIRST if large else 0]:
         yield from outbox.post(bid.proposal)
     if start is not None:
-        outbox = Outbox(problem, paths, outbox.left)
+        outbox.judged_by(paths)
         for state in _fair(book, curves, paths, start, effort):
             start = state.at.delta
             yield from outbox.send(book, state, mending, GROWTH, parts=False)
     singles = split_bids(
         problem, paths, deadline.within(seconds * (LARGE_SPLITS if large else SPLITS))
     )
-    better = [
-        bid for bid in ranked(singles)[:SINGLES_FIRST] if not large or bid not in paths.values()
-    ]
-    for bid in better:
+    for bid in ranked(singles)[:SINGLES_FIRST]:
         yield from outbox.post(bid.proposal)
-    outbox = Outbox(problem, singles, outbox.left)
+    outbox.judged_by(singles)
     best: State | None = None
     for best in [] if effort.spent else _states(book, curves, singles, start, effort):
         yield from outbox.send(book, best, mending, GROWTH)
