@@ -33,6 +33,7 @@ from walras_solvers.optimizer import MOST, Optimizer
 from walras_solvers.optimizer.book import make_book
 from walras_solvers.optimizer.pools import make_curves
 from walras_solvers.optimizer.prices import tatonnement
+from walras_solvers.programs import Effort
 
 SOLVER = Optimizer()
 
@@ -266,7 +267,8 @@ def test_tatonnement_finds_the_price_between_supply_and_demand() -> None:
         }
     )
     book = make_book(made)
-    delta = tatonnement(book, make_curves(book), np.zeros(len(book.assets)), 300)
+    effort = Effort(Deadline.after(20), 10**9)
+    delta = tatonnement(book, make_curves(book, effort), np.zeros(len(book.assets)), 300, effort)
     ratio = np.exp(delta[book.index[ETH]] - delta[book.index[USDC]])
     supplied = sum(3_000 * ratio >= p for p in range(2_950, 3_050, 10))
     wanted = sum(3_000 * ratio <= p for p in range(3_005, 3_105, 10))

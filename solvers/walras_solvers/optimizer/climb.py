@@ -30,7 +30,7 @@ GAINS = (0.003, 0.01)
 def quick(book: Book, curves: Curves, effort: Effort) -> Iterator[State]:
     """What can be filled in part, where supply meets demand: at once, and after a short climb."""
     bounds = without_lumps(book, free_bounds(book, curves))
-    delta = tatonnement(book, curves, np.zeros(len(book.assets)), ROUNDS, NARROW)
+    delta = tatonnement(book, curves, np.zeros(len(book.assets)), ROUNDS, effort, NARROW)
     at = clear(book, curves, delta, bounds, effort)
     if at is None:
         return

@@ -9,7 +9,7 @@ import numpy as np
 
 from walras.sdk import Router, SwapError
 from walras_solvers.optimizer.book import Book
-from walras_solvers.programs import Floats, Ints
+from walras_solvers.programs import Effort, Floats, Ints
 
 POINTS = 12
 """Quotes that make one curve."""
@@ -55,11 +55,14 @@ class Curves:
     rate: Floats
 
 
-def make_curves(book: Book, around: dict[Edge, float] | None = None, width: float = 0.5) -> Curves:
-    """The curves of every direction of every venue.
+def make_curves(
+    book: Book, effort: Effort, around: dict[Edge, float] | None = None, width: float = 0.5
+) -> Curves:
+    """The curves of every direction of every venue, or of as many as the effort is enough for.
 
     Args:
         book: gives the assets and their reference prices.
+        effort: once it is spent, no more edges are looked at.
         around: values of input near which the curves are to be fine; other edges are then left out.
         width: how far around them, as a part of each.
     """
@@ -68,6 +71,8 @@ def make_curves(book: Book, around: dict[Edge, float] | None = None, width: floa
     edges: list[Edge] = []
     segments: list[tuple[int, int, int, float, float]] = []
     for edge in around if around is not None else _edges(book):
+        if effort.spent:
+            break
         i, j = book.index[edge.asset_in], book.index[edge.asset_out]
         spot = router.spot(edge.venue, edge.asset_in, edge.asset_out)
         first = spot * book.reference[j] / book.reference[i]

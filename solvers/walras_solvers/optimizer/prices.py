@@ -9,7 +9,7 @@ import numpy as np
 
 from walras_solvers.optimizer.book import Book
 from walras_solvers.optimizer.pools import Curves
-from walras_solvers.programs import Floats, total
+from walras_solvers.programs import Effort, Floats, total
 
 SMOOTHING = (0.02, 0.005, 0.001)
 """Bands of the limit price over which an order goes from nothing to all, one after the other."""
@@ -24,7 +24,12 @@ WIDE = 0.4
 
 
 def tatonnement(
-    book: Book, curves: Curves, start: Floats, rounds: int, reach: float = NARROW
+    book: Book,
+    curves: Curves,
+    start: Floats,
+    rounds: int,
+    effort: Effort,
+    reach: float = NARROW,
 ) -> Floats:
     """Log prices relative to the reference prices at which supply meets demand, about.
 
@@ -33,6 +38,7 @@ def tatonnement(
         curves: the pools, as further agents.
         start: δ to begin with, by asset.
         rounds: of adjustment for each band.
+        effort: once it is spent, prices stay where they are.
         reach: how far δ may go from 0.
     """
     delta = start.copy()
@@ -41,6 +47,8 @@ def tatonnement(
         last = np.zeros(len(delta))
         scale = np.full(len(delta), step)
         for _ in range(rounds):
+            if effort.spent:
+                return delta
             excess, volume = _excess(book, curves, delta, band)
             push = np.divide(excess, volume, out=np.zeros_like(excess), where=volume > 0)
             # Steps grow while an asset keeps its direction and shrink when it turns.

@@ -27,6 +27,7 @@ from walras_solvers.programs import Effort, Floats, Mask, total
 
 WORK = 8_000_000  # in all
 SENDING = 0.05  # of the time that is kept for sending
+CURVES = 0.3  # of the time, at most, for sampling venues
 PATHS = 0.25  # of the time, at most, for single paths
 SPLITS, LARGE_SPLITS = 0.4, 0.15  # and for splits, where something was sent before
 LARGE = 1_000  # columns of a batch of which something is sent before anything is looked for
@@ -63,7 +64,7 @@ def search(problem: Problem, deadline: Deadline, most: int) -> Iterator[Proposal
     book = make_book(problem)
     if not book.intents or effort.seconds == 0.0:
         return
-    curves = make_curves(book)
+    curves = make_curves(book, Effort(deadline.within(seconds * CURVES), WORK))
     outbox = Outbox(problem, {}, most)
     large = len(book.intents) + len(curves.edge) > LARGE
     start: Floats | None = None
@@ -128,7 +129,7 @@ def _states(
     """Better and better states, the first ones from `known` log prices."""
     bounds = _bounds(book, curves, singles)
     best: State | None = None
-    starts = _starts(book, curves, singles)
+    starts = _starts(book, curves, singles, effort)
     for start in starts if known is None else chain([known], starts):
         before, reached = best, 0.0
         for state in _from_start(book, curves, bounds, start, effort):
@@ -288,7 +289,7 @@ def _refined(
 ) -> Iterator[State]:
     """States with these edges only, their curves finer and finer around their flows."""
     for width in WIDTHS:
-        curves = make_curves(book, around, width)
+        curves = make_curves(book, effort, around, width)
         spare = _leg_atoms(book, at)
         for edge, value in around.items():
             for asset in (edge.asset_in, edge.asset_out):
@@ -358,14 +359,16 @@ def _without(
     return used, at
 
 
-def _starts(book: Book, curves: Curves, singles: Mapping[str, GroupBid]) -> Iterator[Floats]:
+def _starts(
+    book: Book, curves: Curves, singles: Mapping[str, GroupBid], effort: Effort
+) -> Iterator[Floats]:
     """Log prices to begin with: the reference, what single groups would pay, and tâtonnement."""
     zero = np.zeros(len(book.assets))
     if singles:
         yield _singles_start(book, singles)
     yield zero
     for reach in (NARROW, WIDE):
-        yield tatonnement(book, curves, zero, ROUNDS, reach)
+        yield tatonnement(book, curves, zero, ROUNDS, effort, reach)
 
 
 def _singles_start(book: Book, singles: Mapping[str, GroupBid]) -> Floats:
