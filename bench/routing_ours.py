@@ -11,6 +11,7 @@ from walras.core.bids import Execution
 from walras.sdk import Router
 from walras_solvers.pools import make_liquidity
 from walras_solvers.router import Plan, make_space, route, sparsify
+from walras_solvers.router.sparse import Net, with_at_most
 from walras_solvers.router.split import Splitter, Terms
 
 Call = Callable[[], Plan]
@@ -31,7 +32,7 @@ class Ours:
         self.supply[0] = float(instance.amount)
         self.paths = Router(instance.venues)
         places = self.liquidity.slot_venue[::2].tolist()
-        self._tried: dict[float, tuple[Outcome, Outcome]] = {}
+        self._tried: dict[float, tuple[Net, Outcome, Outcome]] = {}
         self.units = {self.liquidity.venues[place]: u for u, place in enumerate(places)}
 
     def relaxed(self) -> Plan:
@@ -41,7 +42,7 @@ class Ours:
 
     def sparse(self) -> Plan:
         """The best plan where each venue costs what it costs."""
-        return self._sparse(1.0)[0]
+        return self._sparse(1.0)[0].plan
 
     def call(self) -> Call:
         """What `router` does for this instance."""
@@ -65,28 +66,39 @@ class Ours:
         for _ in range(BISECTIONS if high else 0):
             middle = (low + high) / 2
             low, high = (middle, high) if self._dearer(middle) > venues else (low, middle)
-        fitting = [outcome for tried in self._tried.values() for outcome in tried]
+        fitting = [outcome for _, *tried in self._tried.values() for outcome in tried]
+        above = [octaves for octaves, tried in self._tried.items() if tried[1].venues > venues]
+        if above:
+            net = self._tried[max(above)][0]
+            net = with_at_most(
+                venues, net, self.pools, self.supply, 1, self._cost(self.instance.price)
+            )
+            fitting.append(replay(self.instance, self.executions(net.plan)))
         fitting = [Outcome(0, 0, 0.0), *(one for one in fitting if one.venues <= venues)]
         return max(fitting, key=lambda outcome: outcome.net)
 
     def _dearer(self, octaves: float) -> int:
         """Tries the plan and the path at a raised cost; how many venues the plan uses."""
         if octaves not in self._tried:
-            plan, path = self._sparse(2.0**octaves)
+            net, path = self._sparse(2.0**octaves)
             self._tried[octaves] = (
-                replay(self.instance, self.executions(plan)),
+                net,
+                replay(self.instance, self.executions(net.plan)),
                 replay(self.instance, path),
             )
-        return self._tried[octaves][0].venues
+        return self._tried[octaves][1].venues
 
-    def _sparse(self, times: float) -> tuple[Plan, tuple[Execution, ...]]:
+    def _cost(self, price: int) -> Floats:
+        return np.full(len(self.units), self.instance.cost * ATOMS / price)
+
+    def _sparse(self, times: float) -> tuple[Net, tuple[Execution, ...]]:
         """The best plan where each venue costs so many times as much; the path it starts from."""
         price = max(1, round(self.instance.price / times))
-        cost = np.full(len(self.units), self.instance.cost * ATOMS / price)
         path = best_path(self.instance, self.paths, price)
         starts = [np.array([self.units[execution.venue] for execution in path])] if path else []
+        cost = self._cost(price)
         net = sparsify(self.pools, self.supply, 1, cost, self.relaxed(), starts=starts)
-        return net.plan, path
+        return net, path
 
     def _flows(self, plan: Plan) -> Floats:
         """The value that each pool takes in; < 0: of its second token."""

@@ -8,6 +8,7 @@ from support.routing import random_pairs
 
 from walras_solvers.pools import subset
 from walras_solvers.router import plan, sparsify
+from walras_solvers.router.sparse import with_at_most
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -47,3 +48,28 @@ def test_it_ends_when_told_to() -> None:
     cost = np.full(30, 1e-3 * whole.paid)
     found = sparsify(pools, supply, 4, cost, whole, late=lambda: True)
     assert found.plan.paid == whole.paid
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_at_most_so_many_venues(seed: int) -> None:
+    """The one goes without which the others pay most, and so on until none is left."""
+    pools = random_pairs(seed, 7, 3, noise=0.003)
+    supply = np.zeros(3)
+    supply[0] = 0.2 * pools.pairs.root_left[0] ** 2
+    cost = np.full(7, 1e-9 * plan(pools, supply, 2).paid)
+    found = sparsify(pools, supply, 2, cost)
+    used = np.flatnonzero(found.keep)
+    assert len(used) > 1
+    paid = []
+    for out in used:
+        others = found.keep.copy()
+        others[out] = False
+        paid.append(plan(subset(pools, others)[0], supply, 2).paid)
+    for most in range(len(used)):
+        few = with_at_most(most, found, pools, supply, 2, cost)
+        assert few.keep.sum() <= most
+        assert not (few.keep & ~found.keep).any()
+        assert few.bound == found.bound
+        assert few.plan.paid <= max(paid) * (1 + 1e-9)
+    assert few.plan.paid == pytest.approx(max(paid), rel=1e-9)
+    assert with_at_most(len(used), found, pools, supply, 2, cost) is found

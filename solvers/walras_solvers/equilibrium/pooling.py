@@ -61,7 +61,9 @@ class Pooling:
             # At marginal prices pools pay more than they take. Somebody has to want the rest, or
             # nothing would balance: it goes where most is paid.
             out = np.maximum(paid, 0.0)
-            net += out * (paid.sum() / max(out.sum(), 1e-300))
+            rest, whole = paid.sum(), out.sum()
+            if 0.0 < rest <= whole:  # below 0 by rounding only
+                net += out * (rest / whole)
             slope -= matrix
             np.einsum("ii->i", slope)[:] -= paid
 

@@ -138,6 +138,23 @@ def sparsify(
     return replace(best, bound=min(bound, order.bound(best.plan, order.gains(best.plan))))
 
 
+def with_at_most(
+    most: int, found: Net, pools: Pools, supply: Reals, target: int, cost: Reals
+) -> Net:
+    """A plan that `sparsify` found, with so many venues at most.
+
+    One goes after another, each time the one without which the plan is worth most. No cost leads
+    to every number of venues: of some the plan is best with more of them or fewer, at any cost.
+
+    O(venues) plans over these few for each that goes.
+    """
+    order = _Order(pools, supply, target, cost, units(pools), lambda: False)
+    while (used := np.flatnonzero(found.keep)).size > most:
+        fewer = [order.restricted(_among(np.delete(used, k), len(cost))) for k in range(used.size)]
+        found = replace(max(fewer, key=lambda net: net.worth), bound=found.bound)
+    return found
+
+
 def _without(keep: Keep, gain: Reals, least: Reals) -> Keep:
     """Without the units that gain less; where none would stay, without the worse half of them."""
     short = np.flatnonzero(keep & (gain <= least))
