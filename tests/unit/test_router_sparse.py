@@ -4,9 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from support.auctions import DAI, ETH, USDC
 from support.routing import random_pairs
 
-from walras_solvers.pools import subset
+from walras.market.kinds import ConstantProduct
+from walras_solvers.pools import make_liquidity, subset
 from walras_solvers.router import plan, sparsify
 from walras_solvers.router.sparse import with_at_most
 
@@ -73,3 +75,21 @@ def test_with_at_most_so_many_venues(seed: int) -> None:
         assert few.plan.paid <= max(paid) * (1 + 1e-9)
     assert few.plan.paid == pytest.approx(max(paid), rel=1e-9)
     assert with_at_most(len(used), found, pools, supply, 2, cost) is found
+
+
+def test_what_is_to_be_bought_must_be_sold_somewhere() -> None:
+    """A deep pool gains less than it costs, but the order needs it."""
+    sold, paid, bought = names = ETH, DAI, USDC
+    venues = [
+        ConstantProduct("st", 1, (sold, paid), (10**9, 10**9), 0),
+        ConstantProduct("sw", 1, (sold, bought), (10**12, 10**12), 0),
+    ]
+    pools = make_liquidity(venues, list(names)).pools
+    supply = np.array([1_000.0, 0.0, -100.0])
+    whole = plan(pools, supply, 1)
+    assert 890 < whole.paid < 900
+    found = sparsify(pools, supply, 1, np.array([5.0, 5.0]), whole)
+    assert found.keep.all()
+    assert found.worth == pytest.approx(whole.paid - 10)
+    alone, _ = subset(pools, np.array([True, False]))
+    assert plan(alone, supply, 1).paid == -np.inf

@@ -138,8 +138,9 @@ def warm() -> None:
     line, ends = np.zeros(2, np.int64), np.array([0, 2])
     amounts = np.zeros((0, 1), np.int64)
     # Two places of one row.
+    pointer, row_of = transposed(ends, np.array([0, 1]), 2)
     made = Instance(
-        np.array([2, 1]), np.array([1, 0], np.int8), np.array([0, 1, 2]), line, ends,
+        np.array([2, 1]), np.array([1, 0], np.int8), pointer, row_of, ends,
         np.array([0, 1]), np.zeros(3, np.int64), none, amounts, line[:1], none, none, amounts,
     )  # fmt: skip
     explore(made, 9)

@@ -54,7 +54,7 @@ def kicked(
     """
     rng = np.random.default_rng(0)
     since = 0
-    patience = min(PATIENCE, len(market.curves.size))
+    patience = min(PATIENCE, len(market.curves.size) + len(market.packs))
     for kick in range(KICKS):
         if effort.spent or since >= patience:
             return

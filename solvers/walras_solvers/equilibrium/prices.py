@@ -11,7 +11,7 @@ Sources: Arrow, Block, Hurwicz, On the stability of the competitive equilibrium 
 Ramseyer, Goel, Mazières, SPEEDEX (NSDI 2023), for supply curves from prefix sums and the band.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,18 @@ class _At:
     merit: float
 
 
+def never() -> bool:
+    """Nothing is late."""
+    return False
+
+
 def find_prices(
-    agents: Sequence[Agent], start: Floats, reach: float, band: float, rounds: int = ROUNDS
+    agents: Sequence[Agent],
+    start: Floats,
+    reach: float,
+    band: float,
+    rounds: int = ROUNDS,
+    late: Callable[[], bool] = never,
 ) -> Found:
     """Prices at which nothing is wanted in excess, or what comes closest.
 
@@ -78,11 +88,12 @@ def find_prices(
         reach: how far δ may go from 0. At a bound, what is wanted beyond it stays unserved.
         band: over which an order goes from nothing to all.
         rounds: steps, at most.
+        late: whether to end with what there is.
     """
     at = best = _evaluate(agents, start, band, reach)
     damping, stride = 1e-2, STRIDE
     steps = 0
-    while best.merit > ENOUGH and steps < rounds:
+    while best.merit > ENOUGH and steps < rounds and not late():
         steps += 1
         step = _step(at, damping, stride)
         ahead = float(at.net[at.free] @ step[at.free])

@@ -1,6 +1,6 @@
 """From a book to exact drafts: prices, fills, whole lumps, repair."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import log1p
 
@@ -14,7 +14,7 @@ from walras_solvers.equilibrium.fills import clear, improve, inside
 from walras_solvers.equilibrium.kernels import Agent, Floats, Ints, Mask, spread
 from walras_solvers.equilibrium.market import WHOLE, Clearing, Market
 from walras_solvers.equilibrium.mend import Draft
-from walras_solvers.equilibrium.prices import find_prices
+from walras_solvers.equilibrium.prices import find_prices, never
 from walras_solvers.programs import Effort
 
 COARSE = (0.08, 0.03, 0.01)
@@ -67,42 +67,55 @@ MENDINGS = 8
 
 
 def starts(
-    curves: Curves, others: Sequence[Agent], collar: float, start: Floats
+    curves: Curves,
+    others: Sequence[Agent],
+    collar: float,
+    start: Floats,
+    late: Callable[[], bool] = never,
 ) -> Iterator[tuple[Floats, float]]:
     """Prices that clear, and how near to its limit an order may be in part filled there: without
     the markets that the collar closes; with prices that close none; and where the search began.
     """
-    yield _closing(curves, others, collar, start)
+    yield _closing(curves, others, collar, start, late)
     reach = log1p(collar) / 2 * (1 - 1e-6)
-    yield narrowing(curves, others, np.clip(start, -reach, reach), reach)
+    yield narrowing(curves, others, np.clip(start, -reach, reach), reach, late=late)
     yield start, WHOLE
 
 
 def _closing(
-    curves: Curves, others: Sequence[Agent], collar: float, start: Floats
+    curves: Curves,
+    others: Sequence[Agent],
+    collar: float,
+    start: Floats,
+    late: Callable[[], bool],
 ) -> tuple[Floats, float]:
     """Prices at which everything clears, once the markets that the collar closes there are out."""
     delta = start
     for _ in range(CLOSINGS):
         for band in COARSE:
             agents = [curves.rationed(delta, band).agent(), *others]
-            delta = find_prices(agents, delta, WILLING, band, FIRST).delta
+            delta = find_prices(agents, delta, WILLING, band, FIRST, late).delta
         beyond = _beyond(curves, delta, collar)
         if not np.any(beyond):
             break
         curves = curves.without(beyond)
-    return narrowing(curves, others, delta, WILLING, collar)
+    return narrowing(curves, others, delta, WILLING, collar, late)
 
 
 def narrowing(
-    curves: Curves, others: Sequence[Agent], start: Floats, reach: float, collar: float = WILLING
+    curves: Curves,
+    others: Sequence[Agent],
+    start: Floats,
+    reach: float,
+    collar: float = WILLING,
+    late: Callable[[], bool] = never,
 ) -> tuple[Floats, float]:
     """Prices for the narrowest band for which they are found."""
     delta, width = start, WHOLE
     for band in (*COARSE, *FINE) if reach < WILLING else FINE:
         for _ in range(CLOSINGS):
             agents = [curves.rationed(delta, band).agent(), *others]
-            found = find_prices(agents, delta, reach, band)
+            found = find_prices(agents, delta, reach, band, late=late)
             beyond = _beyond(curves, found.delta, collar)
             if not np.any(beyond):
                 break
@@ -245,8 +258,12 @@ def draft_of(market: Market, at: Clearing) -> Draft:
     """The clearing in integers, before anything is mended."""
     book, orders, sheet = market.book, market.book.orders, market.book.sheet
     values = book.worth * np.exp(at.delta)
-    least = values[values > 0].min()
-    vector = price_vector(dict(zip(book.names, np.maximum(values, least).tolist(), strict=True)))
+    packs = book.packs
+    ours = values[np.unique(np.concatenate([orders.give, orders.take, packs.settle]))]
+    ours = np.append(ours, values[np.any(packs.mix != 0.0, axis=0)])
+    # What no order names needs no true price, and may be worth next to nothing.
+    values = np.clip(values, ours.min(), ours.max())
+    vector = price_vector(dict(zip(book.names, values.tolist(), strict=True)))
     filled = fills_of(market, at)
     some = np.flatnonzero(filled > 0)
     everything = filled[some] >= book.whole[some] * (1 - 1e-12)

@@ -72,7 +72,9 @@ def searches(book: Book, pools: Pooling | None, effort: Effort) -> Iterator[Iter
     if pools is not None:
         others.append(pools.agent(book.worth))
     tried: list[Floats] = []
-    for delta, width in starts(market.curves, others, market.collar, np.zeros(len(book.names))):
+    for delta, width in starts(
+        market.curves, others, market.collar, np.zeros(len(book.names)), lambda: effort.spent
+    ):
         if effort.spent:
             return
         if market.bound and any(np.abs(delta - other).max() < SAME for other in tried):
@@ -146,7 +148,12 @@ def _with_pools(market: Market, pools: Pooling, delta: Floats, effort: Effort) -
     market = _linked(market, {flow: atoms for flow, (atoms, _) in flows.items()}, ALONG)
     # What pools pay beyond their marginal price goes to the orders too.
     delta, near = narrowing(
-        market.curves, [*market.agents(), even(market.links)], delta, WILLING, market.collar
+        market.curves,
+        [*market.agents(), even(market.links)],
+        delta,
+        WILLING,
+        market.collar,
+        lambda: effort.spent,
     )
     at = fill(market, delta, near, effort)
     if at is not None:
@@ -218,7 +225,7 @@ def _pruned(
     of all these sets the best counts. Then single pools.
     """
     book = market.book
-    delta = _cleared(market, pools, delta)
+    delta = _cleared(market, pools, delta, effort)
     best = -np.inf, pools, delta
     while not effort.spent:
         flows = pools.flows(book.worth, delta)
@@ -235,24 +242,24 @@ def _pruned(
         few = ceil(len(by_ratio) * PRUNED)
         kept = [name for k, (ratio, name) in enumerate(by_ratio) if k >= few and ratio > LITTLE]
         pools = pools.only(kept)
-        delta = _cleared(market, pools, delta)
+        delta = _cleared(market, pools, delta, effort)
     net, pools, delta = best
     names = sorted(pools.venues)
     for name in names if len(names) <= SINGLY else []:
         if effort.spent:
             break
         fewer = pools.only([other for other in pools.venues if other != name])
-        found = _cleared(market, fewer, delta)
+        found = _cleared(market, fewer, delta, effort)
         without = _net_of_costs(market, fewer.flows(book.worth, found), found)
         if without > net:
             net, pools, delta = without, fewer, found
     return pools, delta
 
 
-def _cleared(market: Market, pools: Pooling, delta: Floats) -> Floats:
+def _cleared(market: Market, pools: Pooling, delta: Floats, effort: Effort) -> Floats:
     curves = market.curves.rationed(delta, BAND)
     agents = [curves.agent(), *market.agents(), pools.agent(market.book.worth)]
-    return find_prices(agents, delta, WILLING, BAND).delta
+    return find_prices(agents, delta, WILLING, BAND, late=lambda: effort.spent).delta
 
 
 def _net_of_costs(

@@ -79,6 +79,9 @@ class Draft:
 def draft(book: Book, curves: Curves, clearing: Clearing) -> Draft:
     """The clearing in integers, before anything is mended."""
     values = book.reference * np.exp(clearing.delta)
+    ours = values[np.concatenate([book.leg_asset, book.settle])]
+    # What no intent names needs no true price, and may be worth next to nothing.
+    values = np.clip(values, ours.min(), ours.max())
     prices = price_vector(dict(zip(book.assets, values.tolist(), strict=True)))
     made = Draft(book, prices, {}, {}, {})
     for j, edge in enumerate(curves.edges):

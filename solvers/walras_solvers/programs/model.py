@@ -48,8 +48,11 @@ NODES = 100
 
 LONG = 2_000
 """Columns of a linear program that may take so long that it is watched for a hang-up.
+"""
 
-SCIP cannot be interrupted; its programs are small.
+UNWATCHED = 1.5
+"""Seconds for a mixed-integer program, at most: SCIP cannot be interrupted, and whoever hangs up
+waits two seconds.
 """
 
 EVERY = 0.05
@@ -92,6 +95,8 @@ class Model:
             return None
         width, height = len(self.low), len(self.row_low)
         integer = bool(np.any(self.integer))
+        if integer:
+            seconds = min(seconds, UNWATCHED)
         effort.spend(PROGRAM + len(self.value))
         kind, given = mathopt.SolverType.GLOP, GLOP
         if integer:

@@ -22,7 +22,8 @@ class Plan:
 
     Attributes:
         net: slot → atoms paid out less taken in; two slots a pair, left asset first.
-        paid: atoms of the target that come out of all trades together, nothing else lacking.
+        paid: atoms of the target that come out of all trades together, nothing else lacking;
+            −∞ where that cannot be.
         bound: no plan over these pools pays more.
         gap: (bound − paid) / bound.
         root: √ν at which the bound holds, by asset; ν is atoms of the target per atom. 0 for assets
@@ -90,6 +91,8 @@ def plan(
     root, net = np.empty(len(supply)), np.zeros(len(pools.slot))
     space = space or make_space(pools, len(supply))
     value, paid, steps, passes = _plan(pools, supply, target, root, net, space, tolerance)
+    if np.any(supply[root == 0.0] < 0.0):
+        paid = -np.inf  # no pool leads to what is to be bought
     gap = (value - paid) / abs(value) if value else 0.0
     return Plan(net, paid, value, gap, root, steps, passes)
 
