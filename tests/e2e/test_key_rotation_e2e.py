@@ -15,7 +15,7 @@ from walras.api.v1 import log_service_pb2
 from walras.app.config import Config, LogConfig, read_config
 from walras.app.engine import Engine, run_engine
 from walras.app.rotating import next_file, prepare
-from walras.audit.bindings import prove
+from walras.audit.bindings import prove, read_binding
 from walras.audit.keys import Signer
 from walras.audit.note import NoteKey, format_vkey, parse_vkey
 from walras.cli.auditing import audit_folder
@@ -124,7 +124,11 @@ async def test_a_server_cannot_invent_or_hide_a_key(tmp_path: Path) -> None:
     moved.bindings[0].inclusion.leaf_index -= 1
     changed = log_service_pb2.GetKeyBindingsResponse()
     changed.CopyFrom(honest)
-    changed.bindings[0].entry = binding.entry[:-1] + bytes([binding.entry[-1] ^ 1])
+    agreed = read_binding(binding.entry)
+    assert agreed is not None
+    other = bytes([agreed.proof[0] ^ 1]) + agreed.proof[1:]
+    changed.bindings[0].entry = binding.entry.replace(agreed.proof, other)
+    assert changed.bindings[0].entry != binding.entry
     for answer, reason in (
         (hidden, Reason.CHECKPOINT_INVALID),
         (early, Reason.PROOF_INVALID),

@@ -40,9 +40,12 @@ not through any. Where S = s·D with s ≥ 2 the invariant says ∏ u_k ≤ 2/(a
 
 - where all but the asset paid out have u > 1, U ≤ 2·D/(a·n·s), as it keeps an atom, and U ≤
   (n·s)^(n−1): together U ≤ (2·D/a)^((n−1)/n);
-- else U ≤ (n·s)^(n−2). Where another swap follows, its D has S^(n+1)/∏ (n·x_k) < 2^256/n^(n−1) in
-  words of 256 bits, the product being that of all but one: s^(n+2) < 2^257/(a·n·D). After the last
+- else U ≤ (n·s)^(n−2). Where another swap follows, its D has S^(n+1)/∏ (n·x_k) < 2^256 in words of
+  256 bits, the product being that of all but one: s^(n+2) < 2^257/(a·n·D). After the last
   swap, S·min V is less than all that the pool held is worth, or nothing was gained.
+
+The last division of c loses less than a once more. D rises by fees and kept atoms, and the loss
+with it, but D less that loss is the greater the greater D is, so a rise only helps the pool.
 """
 
 from collections.abc import Iterator, Sequence
@@ -171,7 +174,8 @@ def _allowance(pool: Stable, *, fee_in: bool) -> int:
     if n == 2:
         return MAX_EXECUTIONS * (16 + 4 * isqrt(pool.level * a.precision // a.numerator))
     whole = a.numerator // a.precision
-    words = _root((1 << 258) // (whole * n * pool.level), 1, n + 2)  # D may fall a little
+    # Twice as much as above: D may fall a little, and the code looks once fees have come back.
+    words = _root((1 << 258) // (whole * n * pool.level), 1, n + 2)
     spread = _up(pool.everything / (min(pool.worths) * pool.level))
     others: int = (n * max(2, words, spread)) ** (n - 2)
     least: int = (2 * n) ** (n - 1)  # where s < 2
@@ -180,7 +184,7 @@ def _allowance(pool: Stable, *, fee_in: bool) -> int:
 
 
 def _root(number: int, power: int, root: int) -> int:
-    """At least number^(power/root), and less than twice that and two."""
+    """At least number^(power/root), and less than four times that."""
     return 1 << -(-number.bit_length() * power // root)
 
 
@@ -254,7 +258,8 @@ def _fee_out_of_two(pool: Stable, level: int) -> Fraction:
 
 def _fee_out(pool: Stable, level: int) -> Fraction:
     n = len(pool.x)
-    fee = (1 - pool.kept_out) / pool.kept_out
+    # Above a half the allowance would not cover what fees add to D.
+    fee = min(Fraction(1), (1 - pool.kept_out) / pool.kept_out)
     off = [fee * min(Fraction(1), Fraction(level, (n + 1) * at)) for at in pool.x]
     gradient = pool.curve.gradient(touching(pool.x, level, pool.curve, *pool.ends))
     scale = min(v / g for v, g in zip(pool.worths, gradient, strict=True))
