@@ -153,8 +153,10 @@ def orders_of(problem: Problem, members: Sequence[OpenIntent]) -> list[Order]:
     return kept
 
 
-def _clear_pair(problem: Problem, router: Router, orders: Sequence[Order]) -> Iterator[Proposal]:
-    """Sells and buys of one directed market at one price: all they give goes through one path."""
+def traded(problem: Problem, orders: Sequence[Order]) -> tuple[str, str, int, int]:
+    """Of orders of one directed market: the assets given and received, and the atoms sold of the
+    one and bought of the other.
+    """
     first = problem.intents[orders[0].id].intent
     leg = first.legs[0]
     given, received = leg.asset, first.settlement_asset
@@ -167,6 +169,12 @@ def _clear_pair(problem: Problem, router: Router, orders: Sequence[Order]) -> It
             sold -= quantity * order.units
         else:
             bought += quantity * order.units
+    return given, received, sold, bought
+
+
+def _clear_pair(problem: Problem, router: Router, orders: Sequence[Order]) -> Iterator[Proposal]:
+    """Sells and buys of one directed market at one price: all they give goes through one path."""
+    given, received, sold, bought = traded(problem, orders)
     route = _size_route(problem, router, given, received, sold, bought)
     if route is None:
         return

@@ -19,7 +19,7 @@ from walras.sdk import (
     propose,
     self_check,
 )
-from walras_solvers.baseline import Order, orders_of
+from walras_solvers.baseline import Order, orders_of, traded
 from walras_solvers.router.execute import Split
 from walras_solvers.router.split import Splitter, Terms
 
@@ -121,18 +121,7 @@ class _Search:
 
 def _pair(problem: Problem, splitter: Splitter, orders: Sequence[Order]) -> Iterator[Proposal]:
     """Sells and buys of one directed market at one price."""
-    first = problem.intents[orders[0].id].intent
-    leg = first.legs[0]
-    given, received = leg.asset, first.settlement_asset
-    if leg.quantity > 0:
-        given, received = received, given
-    sold = bought = 0
-    for order in orders:
-        quantity = problem.intents[order.id].intent.legs[0].quantity
-        if quantity < 0:
-            sold -= quantity * order.units
-        else:
-            bought += quantity * order.units
+    given, received, sold, bought = traded(problem, orders)
     split = _sized(problem, splitter, given, received, sold, bought)
     if split is None:
         return
