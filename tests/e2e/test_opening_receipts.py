@@ -7,9 +7,10 @@ from pathlib import Path
 from support.market import ETH, USD, WHOLE_ETH, WHOLE_USD, buy, pool, sell, signer
 from support.nodes import serving
 from support.solvers import Crosser
-from support.worlds import running, soon
+from support.worlds import World, running, soon
 
 from walras.app.opening import MAX_OPENED
+from walras.app.report import AuctionReport
 from walras.audit import envelope
 from walras.audit.evidence import check_evidence
 from walras.cli.auditing import audit_files
@@ -26,20 +27,26 @@ ANN, BOB = signer("ann"), signer("bob")
 OPEN_MS = 20_000
 
 
+async def crossed(world: World) -> AuctionReport:
+    """A batch of two intents that cross, and its winner."""
+    await world.open_market([pool()])
+    await world.nodes_here()
+    await world.fund(ANN.public_key, ETH, WHOLE_ETH)
+    await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
+    await world.submit(sell(ANN.public_key), ANN)
+    await world.submit(buy(BOB.public_key), BOB)
+    report: AuctionReport = await soon(world.auction())
+    assert report.winners
+    return report
+
+
 async def test_openings_have_receipts(tmp_path: Path) -> None:
     kept: dict[str, list[bytes]] = {"task": [], "receipt": [], "closing": []}
     node = sdk.Node(Crosser(), signer("node"), evidence=lambda kind, data: kept[kind].append(data))
     async with serving(node) as address:
         solvers = [{"name": "node", "address": address}]
         async with running(tmp_path / "engine", solvers=solvers, open_ms=OPEN_MS) as world:
-            await world.open_market([pool()])
-            await world.nodes_here()
-            await world.fund(ANN.public_key, ETH, WHOLE_ETH)
-            await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
-            await world.submit(sell(ANN.public_key), ANN)
-            await world.submit(buy(BOB.public_key), BOB)
-            report = await soon(world.auction(), 30)
-            assert report.winners
+            report = await crossed(world)
             # The call ends with the last receipt, not with the time that there is for openings.
             assert report.seconds["open"] < OPEN_MS / 4_000
             async with Client(world.address) as client:
@@ -87,14 +94,7 @@ async def test_as_many_openings_as_bids_may_be_have_receipts(tmp_path: Path) -> 
     async with serving(node) as address:
         solvers = [{"name": "node", "address": address}]
         async with running(tmp_path / "engine", solvers=solvers, open_ms=OPEN_MS) as world:
-            await world.open_market([pool()])
-            await world.nodes_here()
-            await world.fund(ANN.public_key, ETH, WHOLE_ETH)
-            await world.fund(BOB.public_key, USD, 3_000 * WHOLE_USD)
-            await world.submit(sell(ANN.public_key), ANN)
-            await world.submit(buy(BOB.public_key), BOB)
-            report = await soon(world.auction(), 60)
-            assert report.winners
+            await crossed(world)
     opened = [one for one in map(envelope.decode, receipts) if decode_receipt(one.body).opened]
     assert sum(len(decode_receipt(one.body).opened) for one in opened) > MAX_OPENED
 
